@@ -1,0 +1,248 @@
+//! One connection from CONNECT to its end: moves bytes and time, and does what the protocol says.
+//!
+//! What MQTT asks for is decided by [`crate::mqtt`], who is let in by [`crate::admission`], and
+//! what the messages mean by `protocol::gateway_session`. Nothing is decided here but the order.
+
+use std::convert::Infallible;
+use std::future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::control::{DeviceMessage, GatewayMessage};
+use protocol::gateway_session::{DisconnectReason, GatewayEvent, GatewaySession, SessionEnd};
+use protocol::identity::ClientId;
+use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::Control;
+use super::line::Line;
+use crate::admission::{admit, return_code};
+use crate::counters::{CloseCause, EndCause, RefuseCause};
+use crate::devices::Claim;
+use crate::media_session::MediaSession;
+use crate::mqtt::{Request, put_connack, put_message, put_packet, take_connect, take_packet};
+
+/// Serves a new connection to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    control: Arc<Control>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Where it fails the connection has failed, which the first read will say.
+    let _ = stream.set_nodelay(true);
+    let mut line = Line::new(stream, control.settings.write_timeout);
+    let connect = tokio::select! {
+        connect = receive_connect(&mut line, &control) => connect,
+        () = stopped(&mut stopping) => Err(RefuseCause::Shutdown),
+    };
+    let admitted = connect.and_then(|connect| {
+        let client = admit(&connect, control.signature_key.as_ref())?;
+        Ok((client, Duration::from_secs(connect.keep_alive.into())))
+    });
+    match admitted {
+        Ok((client, keep_alive)) => {
+            control.counters.connected.add(1);
+            Conversation::new(line, control, client, keep_alive).run(stopping).await;
+        }
+        Err(cause) => {
+            control.counters.refused.count(cause);
+            if let Some(code) = return_code(cause) {
+                put_connack(code, &mut line.outgoing);
+                line.close_politely().await;
+            }
+        }
+    }
+}
+
+async fn receive_connect(line: &mut Line, control: &Control) -> Result<Connect, RefuseCause> {
+    let complete = async {
+        loop {
+            if let Some(connect) = take_connect(&mut line.incoming, control.settings.max_packet)? {
+                return Ok(connect);
+            }
+            match line.fill().await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Err(RefuseCause::Gone),
+            }
+        }
+    };
+    timeout(control.settings.connect_timeout, complete)
+        .await
+        .unwrap_or(Err(RefuseCause::ConnectTimeout))
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the gateway; without one it has stopped.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// A connected device.
+struct Conversation {
+    line: Line,
+    control: Arc<Control>,
+    topic: String,
+    claim: Claim,
+    session: GatewaySession,
+    /// Made by a grant, live when its event is performed.
+    prepared: Option<Arc<MediaSession>>,
+    audio: Option<Arc<MediaSession>>,
+    events: Vec<GatewayEvent>,
+}
+
+impl Conversation {
+    fn new(mut line: Line, control: Arc<Control>, client: ClientId, keep_alive: Duration) -> Self {
+        put_connack(ConnectReturnCode::Success, &mut line.outgoing);
+        let mut events = Vec::new();
+        let session = GatewaySession::connected(
+            control.clock.now(),
+            keep_alive,
+            control.audio_timeout,
+            &mut events,
+        );
+        Self {
+            line,
+            topic: client.mac.reply_topic(),
+            claim: control.devices.claim(client),
+            control,
+            session,
+            prepared: None,
+            audio: None,
+            events,
+        }
+    }
+
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let Err(cause) = self.converse(&mut stopping).await;
+        // Whoever sees the connection closed may look at the counters next.
+        self.control.counters.closed.count(cause);
+        if cause == CloseCause::Shutdown {
+            self.session.shutdown(&mut self.events);
+        } else {
+            self.session.disconnected(&mut self.events);
+        }
+        // The connection ends anyway, so another reason to end it changes nothing.
+        let _ = self.perform();
+        if cause == CloseCause::Shutdown {
+            self.line.close_politely().await;
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        stopping: &mut watch::Receiver<bool>,
+    ) -> Result<Infallible, CloseCause> {
+        loop {
+            self.perform()?;
+            self.understand()?;
+            self.line.flush().await?;
+            let wait = self.wait();
+            tokio::select! {
+                filled = self.line.fill() => match filled {
+                    Ok(1..) => {}
+                    Ok(0) => return Err(CloseCause::Gone),
+                    Err(_) => return Err(CloseCause::SocketFailed),
+                },
+                () = sleep_if(wait) => self.tick(),
+                () = self.claim.taken_over() => return Err(CloseCause::TakenOver),
+                () = stopped(stopping) => return Err(CloseCause::Shutdown),
+            }
+        }
+    }
+
+    /// Reads every packet that is complete.
+    fn understand(&mut self) -> Result<(), CloseCause> {
+        while let Some(packet) =
+            take_packet(&mut self.line.incoming, self.control.settings.max_packet)?
+        {
+            self.session.heard(self.control.clock.now());
+            match Request::from(packet) {
+                Request::Message(payload) => match DeviceMessage::parse(&payload) {
+                    Ok(message) => self.message(message),
+                    Err(_) => self.control.counters.messages_malformed.add(1),
+                },
+                Request::Answer(answer) => put_packet(&answer, &mut self.line.outgoing),
+                Request::Close(cause) => return Err(cause),
+            }
+            self.perform()?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: DeviceMessage) {
+        let (sessions, prepared) = (&self.control.sessions, &mut self.prepared);
+        let grant = |uplink| {
+            let (grant, session) = sessions.prepare(uplink)?;
+            *prepared = Some(session);
+            Ok(grant)
+        };
+        self.session.message(self.control.clock.now(), message, grant, &mut self.events);
+    }
+
+    /// Does what the protocol has decided.
+    fn perform(&mut self) -> Result<(), CloseCause> {
+        for event in self.events.drain(..) {
+            match event {
+                GatewayEvent::Send(message) => {
+                    if matches!(message, GatewayMessage::Error(_)) {
+                        self.control.counters.hellos_refused.add(1);
+                    }
+                    put_message(&self.topic, message.to_json(), &mut self.line.outgoing);
+                }
+                GatewayEvent::AudioOpened { .. } => {
+                    let session = self.prepared.take().expect("a grant prepares its session");
+                    self.control.sessions.open(Arc::clone(&session));
+                    self.audio = Some(session);
+                }
+                GatewayEvent::AudioClosed(why) => {
+                    let session = self.audio.take().expect("only an open session is closed");
+                    self.control.sessions.end(&session, why.into());
+                }
+                GatewayEvent::Forward(_) => self.control.counters.messages_forwarded.add(1),
+                GatewayEvent::Disconnect(DisconnectReason::KeepAlive(_)) => {
+                    return Err(CloseCause::KeepAlive);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the protocol has nothing to do unless something happens.
+    fn wait(&mut self) -> Option<Duration> {
+        self.note_audio();
+        let now = self.control.clock.now();
+        self.session.next_deadline().map(|deadline| deadline.since(now))
+    }
+
+    fn tick(&mut self) {
+        self.note_audio();
+        self.session.tick(self.control.clock.now(), &mut self.events);
+    }
+
+    /// Media threads only note when a packet came; it is told where it can make a difference.
+    fn note_audio(&mut self) {
+        if let Some(heard) = self.audio.as_ref().and_then(|session| session.heard()) {
+            self.session.packet(heard);
+        }
+    }
+}
+
+async fn sleep_if(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => sleep(wait).await,
+        None => future::pending().await,
+    }
+}
+
+impl From<SessionEnd> for EndCause {
+    fn from(end: SessionEnd) -> Self {
+        match end {
+            SessionEnd::DeviceGoodbye => Self::DeviceGoodbye,
+            SessionEnd::Renegotiated => Self::Renegotiated,
+            SessionEnd::Silence => Self::Silence,
+            SessionEnd::ConnectionLost => Self::ConnectionLost,
+            SessionEnd::Shutdown => Self::Shutdown,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A whole gateway: opens its ports, starts its threads, and stops them in the right order.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
+
+use platform::Clock;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use crate::backend::Scratch;
+use crate::buffers::Buffers;
+use crate::control_io::{Acceptor, Control};
+use crate::counters::{Counters, CountersSnapshot};
+use crate::devices::Devices;
+use crate::digest;
+use crate::media_io::{self, Intake, MediaIo};
+use crate::media_session::{Desk, MediaSession};
+use crate::pool::Pool;
+use crate::sessions::{GrantTerms, Sessions};
+use crate::settings::{Settings, SettingsError};
+
+/// A gateway whose ports are open; it serves them once it [`run`](Self::run)s.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Settings,
+    listener: TcpListener,
+    sockets: Vec<Arc<UdpSocket>>,
+    mqtt_addr: SocketAddr,
+    udp_addr: SocketAddr,
+    counters: Arc<Counters>,
+}
+
+/// A gateway that cannot start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The settings.
+    Settings(SettingsError),
+    /// A port.
+    Bind {
+        /// Which, as a flag names it.
+        flag: &'static str,
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(error) => error.fmt(f),
+            Self::Bind { flag, addr, .. } => {
+                write!(f, "cannot listen on {addr}; try another address with {flag}, or port 0")
+            }
+            Self::Thread(_) => f.write_str("cannot start a thread"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Settings(error) => error.source(),
+            Self::Bind { cause, .. } | Self::Thread(cause) => Some(cause),
+        }
+    }
+}
+
+/// A gateway that had to stop.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// It could not start its threads.
+    Start(io::Error),
+    /// The media port cannot be read any more.
+    Media(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start(_) => "cannot start the gateway's threads",
+            Self::Media(_) => "the media port failed",
+        })
+    }
+}
+
+impl Error for RunError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Start(cause) | Self::Media(cause) => Some(cause),
+        }
+    }
+}
+
+impl Gateway {
+    /// Checks the settings and opens both ports.
+    ///
+    /// # Errors
+    /// [`StartError`] says which setting or port, and what may be tried.
+    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+        settings.check().map_err(StartError::Settings)?;
+        let failed = |flag, addr| move |cause| StartError::Bind { flag, addr, cause };
+        let mqtt = failed("--mqtt", settings.control.listen);
+        let listener = TcpListener::bind(settings.control.listen).map_err(mqtt)?;
+        let mqtt_addr = listener.local_addr().map_err(mqtt)?;
+        let udp = failed("--udp", settings.media.listen);
+        let sockets = media_io::bind(&settings.media).map_err(udp)?;
+        let udp_addr = sockets[0].local_addr().map_err(udp)?;
+        Ok(Self {
+            settings,
+            listener,
+            sockets: sockets.into_iter().map(Arc::new).collect(),
+            mqtt_addr,
+            udp_addr,
+            counters: Arc::default(),
+        })
+    }
+
+    /// Starts a gateway on threads of its own.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and when the system refuses the first thread.
+    pub fn start(settings: Settings) -> Result<RunningGateway, StartError> {
+        let gateway = Self::bind(settings)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::Thread)?;
+        let (mqtt_addr, udp_addr) = (gateway.mqtt_addr, gateway.udp_addr);
+        let counters = Arc::clone(&gateway.counters);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = move || {
+            runtime.block_on(gateway.run(async {
+                // Dropped without a word is a reason to stop as well.
+                let _ = stopped.await;
+            }))
+        };
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(run);
+        let thread = Some(thread.map_err(StartError::Thread)?);
+        Ok(RunningGateway { mqtt_addr, udp_addr, counters, stop: Some(stop), thread })
+    }
+
+    /// Where devices connect.
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.mqtt_addr
+    }
+
+    /// Where devices send audio.
+    pub fn udp_addr(&self) -> SocketAddr {
+        self.udp_addr
+    }
+
+    /// Serves until `stop` is ready, then ends in this order: no new connection, session or packet;
+    /// frames already accepted are finished, within a bound; live sessions are told goodbye.
+    /// Returns what was counted.
+    ///
+    /// Call it inside a tokio runtime with one thread; all of MQTT runs on that thread.
+    ///
+    /// # Errors
+    /// [`RunError`] when a part of the gateway failed; it has stopped by then as if asked to.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<CountersSnapshot, RunError> {
+        let Self { settings, listener, sockets, counters, udp_addr, .. } = self;
+        let clock = Clock::start();
+        let buffers = Arc::new(Buffers::new());
+        let terms = GrantTerms {
+            server: settings.media.advertise.unwrap_or_else(|| udp_addr.ip().to_string()),
+            port: udp_addr.port(),
+            backend: settings.backend,
+            mailbox: settings.media.mailbox,
+        };
+        let sessions = Arc::new(Sessions::new(terms, Arc::clone(&counters), Arc::clone(&buffers)));
+        let control = Control {
+            settings: settings.control,
+            audio_timeout: settings.media.audio_timeout,
+            signature_key: settings.signature_key,
+            clock,
+            sessions: Arc::clone(&sessions),
+            devices: Arc::new(Devices::default()),
+            counters: Arc::clone(&counters),
+        };
+        let mut acceptor = Acceptor::new(listener, control).map_err(RunError::Start)?;
+        let pool = start_pool(settings.pool.workers, &sockets[0], &buffers);
+        let pool = pool.map_err(RunError::Start)?;
+        let (failed, mut failure) = mpsc::channel(1);
+        let intake = Intake {
+            clock,
+            sessions: Arc::clone(&sessions),
+            queue: pool.queue(),
+            buffers,
+            counters: Arc::clone(&counters),
+        };
+        let media = match MediaIo::start(&sockets, &intake, &failed) {
+            Ok(media) => media,
+            Err(error) => {
+                pool.drain(settings.pool.drain);
+                return Err(RunError::Start(error));
+            }
+        };
+
+        let failure = tokio::select! {
+            () = stop => None,
+            error = failure.recv() => error,
+            never = acceptor.accept() => match never {},
+            never = digest::warn_of_what_is_counted(&counters) => match never {},
+        };
+
+        sessions.stop_granting();
+        let drained = spawn_blocking(move || {
+            media.stop();
+            pool.drain(settings.pool.drain)
+        });
+        let busy = drained.await.expect("neither media threads nor workers hand on a panic");
+        if busy > 0 {
+            tracing::warn!(busy, "workers did not finish in time and are left behind");
+        }
+        acceptor.hang_up().await;
+        match failure {
+            Some(error) => Err(RunError::Media(error)),
+            None => Ok(counters.snapshot()),
+        }
+    }
+}
+
+/// Workers answer through `socket`: whichever socket of the port a packet leaves by, devices see
+/// the same address.
+fn start_pool(
+    workers: usize,
+    socket: &Arc<UdpSocket>,
+    buffers: &Arc<Buffers>,
+) -> io::Result<Pool<MediaSession>> {
+    let (socket, buffers) = (Arc::clone(socket), Arc::clone(buffers));
+    Pool::start(workers, move || Desk {
+        socket: Arc::clone(&socket),
+        buffers: Arc::clone(&buffers),
+        scratch: Scratch::new(),
+    })
+}
+
+/// A gateway on threads of its own, stopped at the latest when this is dropped.
+#[derive(Debug)]
+pub struct RunningGateway {
+    mqtt_addr: SocketAddr,
+    udp_addr: SocketAddr,
+    counters: Arc<Counters>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<CountersSnapshot, RunError>>>,
+}
+
+impl RunningGateway {
+    /// Where devices connect.
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.mqtt_addr
+    }
+
+    /// Where devices send audio.
+    pub fn udp_addr(&self) -> SocketAddr {
+        self.udp_addr
+    }
+
+    /// What was counted until now.
+    pub fn counters(&self) -> CountersSnapshot {
+        self.counters.snapshot()
+    }
+
+    /// Stops as [`Gateway::run`] does and returns what was counted.
+    ///
+    /// # Errors
+    /// [`RunError`] when the gateway had failed before.
+    pub fn stop(mut self) -> Result<CountersSnapshot, RunError> {
+        self.end().expect("only this and drop end a gateway")
+    }
+
+    fn end(&mut self) -> Option<Result<CountersSnapshot, RunError>> {
+        drop(self.stop.take());
+        let thread = self.thread.take()?;
+        Some(thread.join().expect("the control thread catches the panics of its tasks"))
+    }
+}
+
+impl Drop for RunningGateway {
+    fn drop(&mut self) {
+        // Whoever wants to know how it went calls `stop`.
+        let _ = self.end();
+    }
+}

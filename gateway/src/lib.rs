@@ -1,0 +1,38 @@
+//! The reference gateway: devices call it over MQTT and stream encrypted Opus over UDP.
+//!
+//! ```text
+//!  TCP ─▶ control_io ─▶ mqtt, admission, protocol::gateway_session ─▶ sessions (by ssrc)
+//!                                                                        │
+//!  UDP ─▶ media_io ─▶ media_session: opens, judges, mailbox ─▶ pool ─▶ backend ─▶ UDP
+//! ```
+//! Files whose name ends in `_io`, [`Gateway`] and `pool` have sockets, threads and clocks; the
+//! others are told. Codec state belongs to the session: its frames run in order, one at a time, on
+//! whichever worker is free. Everything that is refused or dropped has a counter of its own.
+//!
+//! Deliberately absent: routing by topic, retained messages and acknowledged delivery (this is no
+//! broker), reordering and concealment of lost packets (devices and real gateways have neither), TLS.
+
+mod admission;
+mod backend;
+mod buffers;
+mod control_io;
+mod counters;
+mod devices;
+mod digest;
+pub mod duration_text;
+mod gateway;
+mod mailbox;
+mod media_io;
+mod media_session;
+mod mqtt;
+mod pool;
+mod sessions;
+mod settings;
+
+pub use backend::{Backend, BackendSettings, UnknownBackend};
+pub use control_io::ControlSettings;
+pub use counters::{Closed, CountersSnapshot, Dropped, Ended, Refused};
+pub use gateway::{Gateway, RunError, RunningGateway, StartError};
+pub use media_io::MediaSettings;
+pub use pool::PoolSettings;
+pub use settings::{Settings, SettingsError};

@@ -1,0 +1,236 @@
+//! All settings of a gateway, and how they are read from a file.
+//!
+//! ```toml
+//! [control]
+//! listen = "127.0.0.1:1883"
+//! [media]
+//! listen = "127.0.0.1:8884"
+//! audio_timeout = "120s"
+//! [backend]
+//! kind = "echo"
+//! complexity = 5
+//! [pool]
+//! workers = 2
+//! ```
+//! Every key may be left out. Each section is described, with its defaults, beside what it
+//! configures.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use protocol::identity::SignatureKey;
+use serde::Deserialize;
+
+use crate::backend::BackendSettings;
+use crate::control_io::ControlSettings;
+use crate::media_io::MediaSettings;
+use crate::pool::PoolSettings;
+
+/// Everything that can be set about a gateway.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The MQTT side.
+    pub control: ControlSettings,
+    /// The UDP side.
+    pub media: MediaSettings,
+    /// What is done with audio.
+    pub backend: BackendSettings,
+    /// Who does it.
+    pub pool: PoolSettings,
+    /// The secret that signs passwords; without one they are not checked. Never read from a file.
+    #[serde(skip)]
+    pub signature_key: Option<SignatureKey>,
+}
+
+/// Settings that no gateway can run with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The file cannot be read.
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The file is not TOML, or says what cannot be said; the cause names line and column.
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What and where.
+        cause: Box<toml::de::Error>,
+    },
+    /// A number is out of its range.
+    OutOfRange {
+        /// Section and key.
+        key: &'static str,
+        /// What was set.
+        seen: usize,
+        /// What may be set.
+        allowed: RangeInclusive<usize>,
+    },
+    /// Devices would be told to send to an address that is none.
+    NothingToAdvertise(std::net::SocketAddr),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, .. } => write!(f, "cannot read `{}`", path.display()),
+            Self::Invalid { path, .. } => write!(f, "in `{}`", path.display()),
+            Self::OutOfRange { key, seen, allowed } => {
+                write!(f, "{key} is {seen}: allowed are {} to {}", allowed.start(), allowed.end())
+            }
+            Self::NothingToAdvertise(listen) => write!(
+                f,
+                "media.listen is {listen}, which is no address that devices can send to: name \
+                 this host with --advertise HOST (media.advertise)"
+            ),
+        }
+    }
+}
+
+impl Error for SettingsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unreadable { cause, .. } => Some(cause),
+            Self::Invalid { cause, .. } => Some(cause),
+            Self::OutOfRange { .. } | Self::NothingToAdvertise(_) => None,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a settings file; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when it cannot be read or understood. Ranges are checked later, by
+    /// [`check`](Self::check), when flags have been applied.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let path = path.to_owned();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(cause) => return Err(SettingsError::Unreadable { path, cause }),
+        };
+        toml::from_str(&text)
+            .map_err(|cause| SettingsError::Invalid { path, cause: Box::new(cause) })
+    }
+
+    /// Whether a gateway can run with these settings.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key, what was set and what may be set.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let ranges = [
+            ("control.max_connections", self.control.max_connections, 1..=1_000_000),
+            ("control.max_packet", self.control.max_packet, 128..=1 << 20),
+            ("media.threads", self.media.threads, 1..=16),
+            ("media.mailbox", self.media.mailbox, 1..=1000),
+            ("pool.workers", self.pool.workers, 1..=256),
+        ];
+        for (key, seen, allowed) in ranges {
+            if !allowed.contains(&seen) {
+                return Err(SettingsError::OutOfRange { key, seen, allowed });
+            }
+        }
+        if self.media.listen.ip().is_unspecified() && self.media.advertise.is_none() {
+            return Err(SettingsError::NothingToAdvertise(self.media.listen));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use std::time::Duration;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones_and_can_run() {
+        let settings = read("").unwrap();
+        assert!(settings.check().is_ok());
+        assert_eq!(settings.control.listen.to_string(), "127.0.0.1:1883");
+        assert_eq!(settings.media.listen.to_string(), "127.0.0.1:8884");
+        assert_eq!(settings.control.max_connections, 20_000);
+        assert_eq!(settings.media.audio_timeout, Duration::from_mins(2));
+        assert_eq!((settings.pool.workers, settings.media.mailbox), (2, 32));
+        let backend = &settings.backend;
+        assert_eq!((backend.kind, backend.complexity.get()), (Backend::Echo, 5));
+    }
+
+    #[test]
+    fn every_section_can_be_set() {
+        let settings = read(
+            "[control]\nlisten = \"0.0.0.0:0\"\nconnect_timeout = \"500ms\"\n\
+             [media]\nadvertise = \"gw.example\"\nthreads = 2\n\
+             [backend]\nkind = \"relay\"\ncomplexity = 10\n\
+             [pool]\nworkers = 8\ndrain = \"2s\"\n",
+        )
+        .unwrap();
+        assert_eq!(settings.control.connect_timeout, Duration::from_millis(500));
+        assert_eq!(settings.media.advertise.as_deref(), Some("gw.example"));
+        assert_eq!((settings.backend.kind, settings.pool.workers), (Backend::Relay, 8));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_and_what_is_allowed() {
+        for (text, place, reason) in [
+            (
+                "[pool]\nwokers = 3",
+                "line 2, column 1",
+                "unknown field `wokers`, expected `workers` or `drain`",
+            ),
+            ("[worker]", "line 1, column 2", "unknown field `worker`, expected one of `control`"),
+            (
+                "[backend]\nkind = \"eco\"",
+                "line 2, column 8",
+                "unknown variant `eco`, expected `relay` or `echo`",
+            ),
+            (
+                "[backend]\ncomplexity = 11",
+                "line 2, column 14",
+                "complexity 11: allowed are 0 to 10",
+            ),
+            (
+                "[media]\naudio_timeout = 120",
+                "line 2, column 17",
+                "invalid type: integer `120`, expected a string",
+            ),
+            (
+                "[media]\naudio_timeout = \"120\"",
+                "line 2, column 17",
+                "`120`: a duration is a whole number and one of ms, s, m, h",
+            ),
+            ("[control]\nlisten = \"here\"", "line 2, column 10", "invalid socket address"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(place) && error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_unreachable_addresses_are_refused() {
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.check().unwrap_err().to_string()
+        };
+        assert_eq!(with(|s| s.pool.workers = 0), "pool.workers is 0: allowed are 1 to 256");
+        assert_eq!(with(|s| s.media.mailbox = 0), "media.mailbox is 0: allowed are 1 to 1000");
+        let everywhere = with(|s| s.media.listen = "0.0.0.0:8884".parse().unwrap());
+        assert!(everywhere.starts_with("media.listen is 0.0.0.0:8884"), "{everywhere}");
+        let mut settings = Settings::default();
+        settings.media.listen = "[::]:0".parse().unwrap();
+        settings.media.advertise = Some("gw.example".to_owned());
+        assert!(settings.check().is_ok());
+    }
+}

@@ -1,0 +1,8 @@
+//! What a gateway does on real sockets, on loopback and free ports. One program, so that it links
+//! once; a file for each behaviour.
+
+mod calls;
+mod connections;
+mod fixture;
+mod garbage;
+mod process;

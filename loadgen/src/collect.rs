@@ -1,0 +1,294 @@
+//! Puts together what pacer, listener, checker and devices know into the measurements of a run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use measure::Metric;
+use measure::record::{FailureRecord, Measurements};
+use protocol::{FrameDuration, Moment};
+
+use crate::device::CallOutcome;
+use crate::media::checker::CheckerReport;
+use crate::media::listener::ListenerReport;
+use crate::media::pacer::PacerReport;
+use crate::schedule::{DeviceNumber, PhaseTimes, PlannedCall};
+
+/// The measurements of a run, whole and by phase.
+#[derive(Debug)]
+pub struct Collected {
+    /// The whole run.
+    pub overall: Measurements,
+    /// Each phase.
+    pub phases: Vec<Measurements>,
+    /// What went wrong with sessions, most frequent first.
+    pub failures: Vec<FailureRecord>,
+}
+
+/// What the parts of a run report.
+pub struct Parts<'a> {
+    /// The phases on the run's time.
+    pub phases: &'a PhaseTimes,
+    /// Audio in each packet of the uplink.
+    pub frame: FrameDuration,
+    /// When the load ended: the end of the last phase, or an interruption before it.
+    pub load_end: Moment,
+    /// What became of each planned call.
+    pub calls: &'a [(PlannedCall, CallOutcome)],
+    /// What was sent.
+    pub sent: &'a PacerReport,
+    /// What was received.
+    pub received: &'a ListenerReport,
+    /// What was decoded.
+    pub checked: CheckerReport,
+}
+
+/// Puts the parts together; resource samples are added by the caller.
+pub fn collect(parts: &Parts<'_>) -> Collected {
+    let mut phases = vec![Measurements::new(); parts.phases.count()];
+    for (index, phase) in phases.iter_mut().enumerate() {
+        let (sent, received) = (&parts.sent.phases[index], &parts.received.phases[index]);
+        phase.count(Metric::FramesSent, sent.sent);
+        phase.count(Metric::SendRefused, sent.refused);
+        phase.samples(Metric::SendLag, &sent.send_lag);
+        phase.samples(Metric::ResponseLatency, &received.response_latency);
+        phase.samples(Metric::ServiceLatency, &received.service_latency);
+        phase.samples(Metric::ReceiveLag, &received.receive_lag);
+        for &(metric, count) in &received.counts {
+            phase.count(metric, count);
+        }
+        let answered = phase.counted(Metric::FramesReceived).unwrap_or(0);
+        phase.count(Metric::FramesLost, sent.sent.saturating_sub(answered));
+        for metric in [
+            Metric::FramesPlanned,
+            Metric::FramesUnserved,
+            Metric::SessionsPlanned,
+            Metric::SessionsOpened,
+            Metric::SessionsFailed,
+            Metric::SessionsLost,
+        ] {
+            phase.count(metric, 0);
+        }
+    }
+    let mut failures = Failures::default();
+    for (planned, outcome) in parts.calls {
+        add_call(parts, planned, outcome, &mut phases, &mut failures);
+    }
+    let mut overall = Measurements::new();
+    for phase in &phases {
+        overall.merge(phase);
+    }
+    overall.count(Metric::SendRefused, parts.received.refused);
+    overall.count(Metric::Decoded, parts.checked.decoded);
+    overall.count(Metric::DecodeFailed, parts.checked.failed);
+    Collected { overall, phases, failures: failures.sorted() }
+}
+
+fn add_call(
+    parts: &Parts<'_>,
+    planned: &PlannedCall,
+    outcome: &CallOutcome,
+    phases: &mut [Measurements],
+    failures: &mut Failures,
+) {
+    if planned.arrive >= parts.load_end {
+        // The run ended before its turn came.
+        return;
+    }
+    let arrival = &mut phases[parts.phases.phase_at(planned.arrive)];
+    arrival.count(Metric::SessionsPlanned, 1);
+    for (metric, time) in [
+        (Metric::ConnectTime, outcome.connect_time),
+        (Metric::HelloTime, outcome.hello_time),
+        (Metric::FirstAudio, outcome.first_audio),
+    ] {
+        if let Some(time) = time {
+            arrival.sample(metric, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+    if let Some((failure, at)) = &outcome.failed {
+        arrival.count(Metric::SessionsFailed, 1);
+        failures.add(failure.to_string(), planned.device, *at);
+        let unserved = Due { first: planned.arrive, until: planned.leave.min(parts.load_end) };
+        unserved.count(parts, Metric::FramesUnserved, phases);
+    }
+    if let Some((first, until)) = outcome.open {
+        phases[parts.phases.phase_at(planned.arrive)].count(Metric::SessionsOpened, 1);
+        Due { first, until }.count(parts, Metric::FramesPlanned, phases);
+        if let Some((end, at)) = outcome.lost {
+            phases[parts.phases.phase_at(at)].count(Metric::SessionsLost, 1);
+            failures.add(format!("session lost: {end}"), planned.device, at);
+            let rest = Due {
+                first: next_due(first, parts.frame, until),
+                until: planned.leave.min(parts.load_end),
+            };
+            rest.count(parts, Metric::FramesUnserved, phases);
+        }
+    }
+}
+
+/// Frames due from `first` on, one each frame duration, before `until`.
+struct Due {
+    first: Moment,
+    until: Moment,
+}
+
+impl Due {
+    /// Adds the frames due within each phase to `metric` of that phase.
+    fn count(&self, parts: &Parts<'_>, metric: Metric, phases: &mut [Measurements]) {
+        let last = parts.phases.count() - 1;
+        for (index, phase) in phases.iter_mut().enumerate() {
+            let (start, end) = parts.phases.bounds(index);
+            // What is due after the end belongs to the last phase, as everywhere.
+            let end = if index == last { self.until.max(end) } else { end };
+            let before = |at: Moment| frames_before(self.first, parts.frame, at.min(self.until));
+            phase.count(metric, before(end) - before(start));
+        }
+    }
+}
+
+/// How many of the frames due from `first` on are due before `at`.
+fn frames_before(first: Moment, frame: FrameDuration, at: Moment) -> u64 {
+    let period = u64::from(frame.as_millis()) * 1_000_000;
+    at.as_nanos().saturating_sub(first.as_nanos()).div_ceil(period)
+}
+
+/// The first frame due at or after `at`.
+fn next_due(first: Moment, frame: FrameDuration, at: Moment) -> Moment {
+    let frames = u32::try_from(frames_before(first, frame, at)).unwrap_or(u32::MAX);
+    first + frame.as_duration() * frames
+}
+
+#[derive(Default)]
+struct Failures(HashMap<String, (u64, DeviceNumber, Moment)>);
+
+impl Failures {
+    fn add(&mut self, what: String, device: DeviceNumber, at: Moment) {
+        let entry = self.0.entry(what).or_insert((0, device, at));
+        entry.0 += 1;
+        if at < entry.2 {
+            (entry.1, entry.2) = (device, at);
+        }
+    }
+
+    fn sorted(self) -> Vec<FailureRecord> {
+        let mut records: Vec<_> = self
+            .0
+            .into_iter()
+            .map(|(what, (count, first_device, at))| FailureRecord {
+                what,
+                count,
+                first_device,
+                first_at_ms: millis(at.since_start()),
+            })
+            .collect();
+        records.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.what.cmp(&b.what)));
+        records
+    }
+}
+
+/// Milliseconds as the run record has them.
+pub(crate) fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::CallFailure;
+    use crate::scenario::Phase;
+    use measure::{Distribution, Quantity};
+    use protocol::device_session::{AudioEnd, HelloFailure};
+
+    const FRAME: FrameDuration = FrameDuration::MS_60;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    /// Two phases of 600 ms; every frame of the calls is sent, none is answered.
+    fn collected(calls: &[(PlannedCall, CallOutcome)], load_end: u64) -> Collected {
+        let phase = |name: &str| Phase {
+            name: name.to_owned(),
+            devices: 1,
+            ramp: Duration::ZERO,
+            hold: Duration::from_millis(600),
+        };
+        let phases = PhaseTimes::new(&[phase("a"), phase("b")]);
+        let times = || Distribution::new(Quantity::Time);
+        let sends =
+            crate::media::pacer::PhaseSends { sent: 3, refused: 0, failed: 0, send_lag: times() };
+        let sent = PacerReport { phases: vec![sends; 2], largest_lag: Duration::ZERO };
+        let arrivals = crate::media::listener::PhaseArrivals {
+            response_latency: times(),
+            service_latency: times(),
+            receive_lag: times(),
+            counts: vec![(Metric::FramesReceived, 1)],
+        };
+        let received = ListenerReport {
+            phases: vec![arrivals; 2],
+            calls: Vec::new(),
+            kernel_drops: 0,
+            clock_step: Duration::ZERO,
+            refused: 0,
+        };
+        collect(&Parts {
+            phases: &phases,
+            frame: FRAME,
+            load_end: at(load_end),
+            calls,
+            sent: &sent,
+            received: &received,
+            checked: CheckerReport::default(),
+        })
+    }
+
+    fn planned(arrive: u64, leave: u64) -> PlannedCall {
+        PlannedCall { device: 4, arrive: at(arrive), leave: at(leave) }
+    }
+
+    fn counts(collected: &Collected, metric: Metric) -> [u64; 3] {
+        let of = |measured: &Measurements| measured.counted(metric).unwrap();
+        [of(&collected.overall), of(&collected.phases[0]), of(&collected.phases[1])]
+    }
+
+    #[test]
+    fn planned_frames_are_counted_by_the_phase_in_which_they_are_due() {
+        let open = CallOutcome { open: Some((at(100), at(1200))), ..CallOutcome::default() };
+        let collected = collected(&[(planned(90, 1200), open)], 1200);
+        // 100, 160, … 580 are 9 frames; 640, … 1180 are 10.
+        assert_eq!(counts(&collected, Metric::FramesPlanned), [19, 9, 10]);
+        assert_eq!(counts(&collected, Metric::SessionsOpened), [1, 1, 0]);
+        assert_eq!(counts(&collected, Metric::FramesUnserved), [0, 0, 0]);
+        assert_eq!(counts(&collected, Metric::FramesLost), [4, 2, 2], "3 sent, 1 answered, each");
+    }
+
+    #[test]
+    fn failed_and_lost_sessions_leave_frames_unserved() {
+        let refused = CallFailure::Hello(HelloFailure::Refused("full".to_owned()));
+        let failed = CallOutcome { failed: Some((refused, at(610))), ..CallOutcome::default() };
+        let lost = CallOutcome {
+            open: Some((at(0), at(300))),
+            lost: Some((AudioEnd::ConnectionLost, at(300))),
+            ..CallOutcome::default()
+        };
+        let collected = collected(&[(planned(600, 1200), failed), (planned(0, 1200), lost)], 1200);
+        // Failed: 600, … 1140 are 10 frames. Lost: 5 frames before 300, then 300, … 1140 are 15.
+        assert_eq!(counts(&collected, Metric::FramesPlanned), [5, 5, 0]);
+        assert_eq!(counts(&collected, Metric::FramesUnserved), [25, 5, 20]);
+        assert_eq!(counts(&collected, Metric::SessionsFailed), [1, 0, 1]);
+        assert_eq!(counts(&collected, Metric::SessionsLost), [1, 1, 0]);
+        let what: Vec<_> = collected.failures.iter().map(|failure| &failure.what[..]).collect();
+        assert_eq!(what, ["hello was refused: full", "session lost: the MQTT connection was lost"]);
+    }
+
+    #[test]
+    fn an_interrupted_run_plans_nothing_after_its_end() {
+        let cut =
+            CallOutcome { open: Some((at(0), at(300))), cut_short: true, ..CallOutcome::default() };
+        let waiting = CallOutcome { cut_short: true, ..CallOutcome::default() };
+        let collected = collected(&[(planned(0, 1200), cut), (planned(900, 1200), waiting)], 300);
+        assert_eq!(counts(&collected, Metric::SessionsPlanned), [1, 1, 0]);
+        assert_eq!(counts(&collected, Metric::FramesPlanned), [5, 5, 0]);
+        assert_eq!(counts(&collected, Metric::FramesUnserved), [0, 0, 0]);
+    }
+}

@@ -1,0 +1,23 @@
+//! The load generator behind `din`: virtual devices that shake hands over MQTT and stream
+//! encrypted Opus over UDP, on a schedule that is decided before anything runs.
+//!
+//! The flow of a run: [`scenario`] → [`schedule`] → [`preflight`] → [`gateway_process`] →
+//! [`device`] (control, tokio) and [`media`] (audio, threads) → [`collect`] → [`verdict`] →
+//! [`run_record`].
+
+pub mod collect;
+pub mod device;
+pub mod gateway_process;
+pub mod media;
+pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod resources;
+pub mod run;
+pub mod run_directory;
+pub mod run_record;
+pub mod scenario;
+pub mod schedule;
+pub mod timeline;
+pub mod verdict;
+pub mod voice;

@@ -1,0 +1,133 @@
+//! `din`: the command line.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use loadgen::run::{RunDone, RunRequest, run};
+use loadgen::scenario::Scenario;
+use loadgen::{plan, voice};
+use reports::terminal::{self, Style};
+
+/// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
+#[derive(Parser)]
+#[command(name = "din", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input, 3 run INVALID, \
+130 interrupted (the report of what ran is still written)";
+
+const BAD_INPUT: u8 = 2;
+
+#[derive(Subcommand)]
+enum Command {
+    /// Validate scenarios and print what they will do
+    Check(CheckArgs),
+    /// Run a scenario and judge it
+    Run(RunArgs),
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// Scenario files
+    #[arg(required = true)]
+    scenarios: Vec<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// The run directory [default: target/runs/<time>-<scenario>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
+    #[arg(long, value_name = "FILE")]
+    gateway_binary: Option<PathBuf>,
+    /// No progress, and one line instead of the summary
+    #[arg(long)]
+    quiet: bool,
+    /// Print the run record instead of the summary
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Overrides {
+    /// Where all random choices come from, instead of the scenario's seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Change a setting of the scenario, for example gateway.backend=relay or phase.0.devices=100
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl Overrides {
+    fn all(&self) -> Vec<String> {
+        self.set.iter().cloned().chain(self.seed.map(|seed| format!("seed={seed}"))).collect()
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Check(args) => check(&args),
+        Command::Run(args) => run_one(args),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let label = if stderr().is_terminal() { "\x1b[1;31merror\x1b[0m" } else { "error" };
+            // Nobody to tell when standard error is closed.
+            let _ = writeln!(stderr(), "{label}: {error:#}");
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    for path in &args.scenarios {
+        let scenario = Scenario::load(path, &args.overrides.all())?;
+        let voices = voice::load(&scenario.devices.audio, &scenario.devices.encoder)?;
+        print(&plan::describe(&scenario, &voices));
+    }
+    Ok(0)
+}
+
+fn run_one(args: RunArgs) -> anyhow::Result<u8> {
+    let scenario = Scenario::load(&args.scenario, &args.overrides.all())?;
+    let RunDone { record, directory } = run(&RunRequest {
+        scenario,
+        target: args.target,
+        out: args.out,
+        gateway_binary: args.gateway_binary,
+        quiet: args.quiet || args.json,
+    })?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&record).context("cannot write the record")?;
+        print(&(json + "\n"));
+    } else if args.quiet {
+        print(&(terminal::one_line(&record) + "\n"));
+    } else {
+        let style = Style { colour: stdout().is_terminal() };
+        print(&terminal::summary(&record, style));
+        print(&format!("\n  run directory  {}\n", directory.display()));
+    }
+    Ok(record.exit_code)
+}
+
+fn print(text: &str) {
+    // A reader that has gone away, such as `head`, is no error of ours.
+    let _ = stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,230 @@
+//! What both directions of one audio session share.
+//!
+//! Frame n (from 0) is due at `first_due + n × frame`, carries sequence n + 1 and media time
+//! (n + 1) × frame. A gateway that passes the timestamp through to its answer tells which frame it
+//! answers, and so when that frame was planned: latency needs no list of what was sent.
+
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use protocol::cipher::{MediaCipher, NonceTemplate};
+use protocol::{FrameDuration, MediaTimestamp, Moment, Sequence, Ssrc};
+use tokio::sync::Notify;
+
+use crate::schedule::DeviceNumber;
+
+/// Frames whose send lag is remembered: 3.8 s of 60 ms frames. Answers that come later are
+/// counted and timed, but have no service latency.
+const REMEMBERED: usize = 64;
+
+const STILL_OPEN: u64 = u64::MAX;
+
+/// One open audio session of one device.
+pub struct Call {
+    /// Whose it is.
+    pub device: DeviceNumber,
+    /// Connected to the gateway's media port.
+    pub socket: UdpSocket,
+    /// Seals and opens its packets.
+    pub cipher: MediaCipher,
+    /// The connection id that the gateway handed out.
+    pub ssrc: Ssrc,
+    /// Audio in each packet of the uplink.
+    pub frame: FrameDuration,
+    /// Audio in each packet of the downlink, as agreed in hello.
+    pub downlink_frame: FrameDuration,
+    /// When frame 0 is due.
+    pub first_due: Moment,
+    /// No frame is due at or after this moment.
+    pub leave: Moment,
+    /// Told when the pacer has sent the last frame.
+    pub uplink_done: Notify,
+    ended_at: AtomicU64,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    first_answer: AtomicU64,
+    send_lags: [AtomicU64; REMEMBERED],
+}
+
+/// What a call is made of, apart from what happens to it.
+pub struct CallParts {
+    /// See [`Call::device`].
+    pub device: DeviceNumber,
+    /// See [`Call::socket`].
+    pub socket: UdpSocket,
+    /// See [`Call::cipher`].
+    pub cipher: MediaCipher,
+    /// The nonce of the gateway's hello.
+    pub nonce: NonceTemplate,
+    /// See [`Call::frame`].
+    pub frame: FrameDuration,
+    /// See [`Call::downlink_frame`].
+    pub downlink_frame: FrameDuration,
+    /// See [`Call::first_due`].
+    pub first_due: Moment,
+    /// See [`Call::leave`].
+    pub leave: Moment,
+}
+
+impl Call {
+    /// A call that has not begun.
+    pub fn new(parts: CallParts) -> Self {
+        let CallParts { device, socket, cipher, nonce, frame, downlink_frame, first_due, leave } =
+            parts;
+        Self {
+            device,
+            socket,
+            cipher,
+            ssrc: nonce.ssrc(),
+            frame,
+            downlink_frame,
+            first_due,
+            leave,
+            uplink_done: Notify::new(),
+            ended_at: AtomicU64::new(STILL_OPEN),
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            first_answer: AtomicU64::new(STILL_OPEN),
+            send_lags: std::array::from_fn(|_| AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// When `frame` is due.
+    pub fn due(&self, frame: u64) -> Moment {
+        let period = u64::from(self.frame.as_millis()) * 1_000_000;
+        Moment::from_nanos(self.first_due.as_nanos() + frame * period)
+    }
+
+    /// The media time that `frame` carries; never 0, which old firmware sends.
+    pub fn timestamp(&self, frame: u64) -> MediaTimestamp {
+        MediaTimestamp::from_millis(wrapped((frame + 1) * u64::from(self.frame.as_millis())))
+    }
+
+    /// The sequence that `frame` carries.
+    pub fn sequence(frame: u64) -> Sequence {
+        Sequence::new(wrapped(frame + 1))
+    }
+
+    /// The frame that carries `timestamp`, if it is one that was sent.
+    pub fn frame_of(&self, timestamp: MediaTimestamp) -> Option<u64> {
+        let millis = timestamp.as_millis();
+        let frame = self.frame.as_millis();
+        // A call would have to last 49 days for the timestamp to wrap.
+        let index = u64::from((millis / frame).checked_sub(1)?);
+        (millis.is_multiple_of(frame) && index < self.sent()).then_some(index)
+    }
+
+    /// The session is over for the device: frames due from now on are not sent.
+    pub fn end(&self, now: Moment) {
+        self.ended_at.fetch_min(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When frames stop being due: the planned end, or before it if the session ended early.
+    pub fn last_due(&self) -> Moment {
+        self.leave.min(Moment::from_nanos(self.ended_at.load(Ordering::Relaxed)))
+    }
+
+    /// The pacer is about to send `frame`, this much after it was due.
+    pub(super) fn note_sending(&self, frame: u64, lag: Duration) {
+        let lag = u32::try_from(lag.as_nanos()).unwrap_or(u32::MAX);
+        let slot = &self.send_lags[slot(frame)];
+        slot.store(u64::from(wrapped(frame)) << 32 | u64::from(lag), Ordering::Relaxed);
+        // Before the datagram leaves, so that its answer finds it sent.
+        self.sent.store(frame + 1, Ordering::Release);
+    }
+
+    /// How late `frame` was sent; `None` when that is too long ago, or was over 4 s.
+    pub(super) fn send_lag(&self, frame: u64) -> Option<Duration> {
+        let packed = self.send_lags[slot(frame)].load(Ordering::Relaxed);
+        let lag = wrapped(packed);
+        let same_frame = packed >> 32 == u64::from(wrapped(frame));
+        (same_frame && lag != u32::MAX).then(|| Duration::from_nanos(u64::from(lag)))
+    }
+
+    /// A frame was answered for the first time, at `at`.
+    pub(super) fn note_answered(&self, at: Moment) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.first_answer.fetch_min(at.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Frames sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Frames answered so far, each counted once.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// When the first answer came.
+    pub fn first_answer(&self) -> Option<Moment> {
+        let at = self.first_answer.load(Ordering::Relaxed);
+        (at != STILL_OPEN).then(|| Moment::from_nanos(at))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "counters of the wire wrap")]
+const fn wrapped(wide: u64) -> u32 {
+    wide as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below REMEMBERED")]
+const fn slot(frame: u64) -> usize {
+    (frame % REMEMBERED as u64) as usize
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use protocol::cipher::MediaKey;
+
+    /// A call of `device` with fixed key and nonce, its socket connected to `peer`.
+    pub(crate) fn call_to(peer: &UdpSocket, device: DeviceNumber, first_due: Moment) -> Call {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(peer.local_addr().unwrap()).unwrap();
+        let nonce = NonceTemplate::new(Ssrc::new(0x1000 + device), 0);
+        let key = MediaKey::new([u8::try_from(device).unwrap(); 16]);
+        Call::new(CallParts {
+            device,
+            socket,
+            cipher: MediaCipher::new(&key, nonce),
+            nonce,
+            frame: FrameDuration::MS_60,
+            downlink_frame: FrameDuration::MS_60,
+            first_due,
+            leave: first_due + Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn frames_are_found_by_their_timestamp_once_sent() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let call = call_to(&peer, 1, Moment::from_millis(100));
+        assert_eq!(call.due(2), Moment::from_millis(220));
+        assert_eq!(call.timestamp(0), MediaTimestamp::from_millis(60));
+        assert_eq!(call.frame_of(call.timestamp(0)), None, "not sent yet");
+        call.note_sending(0, Duration::from_micros(7));
+        call.note_sending(1, Duration::ZERO);
+        for frame in [0, 1] {
+            assert_eq!(call.frame_of(call.timestamp(frame)), Some(frame));
+        }
+        for foreign in [0, 30, 61, 180, u32::MAX] {
+            assert_eq!(call.frame_of(MediaTimestamp::from_millis(foreign)), None, "{foreign} ms");
+        }
+        assert_eq!(call.send_lag(0), Some(Duration::from_micros(7)));
+        call.note_sending(64, Duration::ZERO);
+        assert_eq!(call.send_lag(0), None, "overwritten by frame 64");
+    }
+
+    #[test]
+    fn an_early_end_moves_the_last_due_moment_once() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let call = call_to(&peer, 1, Moment::START);
+        assert_eq!(call.last_due(), Moment::from_millis(1000));
+        call.end(Moment::from_millis(400));
+        call.end(Moment::from_millis(700));
+        assert_eq!(call.last_due(), Moment::from_millis(400));
+    }
+}

@@ -1,0 +1,487 @@
+//! Receives what comes back, matches it with what was sent, and times it by the kernel's clock.
+//!
+//! One thread waits for all sockets at once and reads each in batches. The latency of a frame ends
+//! when the kernel received its answer, so that a late generator thread cannot lengthen it; how
+//! late the thread was is kept beside it as receive lag.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use measure::{Distribution, Metric, Quantity};
+use platform::{Clock, Events, Poller, RealtimeOffset, ReceiveBatch, Waker};
+use protocol::Moment;
+use protocol::opus::PacketShape;
+use protocol::packet::Header;
+use protocol::sequence::{Arrival, SequenceWindow};
+
+use super::call::Call;
+use super::checker::CheckerInbox;
+use crate::schedule::{DeviceNumber, PhaseTimes};
+
+/// How long the thread waits at most before it looks at its clock and its orders.
+const WAIT: Duration = Duration::from_millis(100);
+/// How often the offset between the kernel's stamps and the run's clock is measured anew.
+const OFFSET_EVERY: Duration = Duration::from_secs(1);
+/// A device's own socket rarely holds more than this at once.
+const BATCH: usize = 8;
+/// Token of the waker; calls have smaller ones.
+const WAKER: u64 = u64::MAX;
+
+/// A listener at work; stops when told to.
+pub struct Listener {
+    shared: Arc<Shared>,
+    waker: Waker,
+    thread: JoinHandle<ListenerReport>,
+}
+
+struct Shared {
+    poller: Poller,
+    orders: Mutex<Vec<Order>>,
+    stop: AtomicBool,
+    answered: AtomicU64,
+    interval: Mutex<Distribution>,
+}
+
+enum Order {
+    Listen(Arc<Call>),
+    Leave(Arc<Call>),
+}
+
+/// What a listener heard.
+#[derive(Debug)]
+pub struct ListenerReport {
+    /// One entry for each phase.
+    pub phases: Vec<PhaseArrivals>,
+    /// One entry for each call, in the order in which they ended.
+    pub calls: Vec<CallArrivals>,
+    /// Datagrams that the kernel dropped because a socket's buffer was full.
+    pub kernel_drops: u64,
+    /// The largest step between the kernel's stamps and the run's clock.
+    pub clock_step: Duration,
+    /// Refusals that were read off a socket here rather than by the pacer.
+    pub refused: u64,
+}
+
+/// Answers to frames that were due within one phase.
+#[derive(Clone, Debug)]
+pub struct PhaseArrivals {
+    /// From planned instant to the kernel receiving the answer.
+    pub response_latency: Distribution,
+    /// From the send call to the kernel receiving the answer.
+    pub service_latency: Distribution,
+    /// From the kernel receiving the answer to this thread reading it.
+    pub receive_lag: Distribution,
+    /// Counts, each under its metric.
+    pub counts: Vec<(Metric, u64)>,
+}
+
+/// What one call received.
+#[derive(Clone, Debug)]
+pub struct CallArrivals {
+    /// Whose call it was.
+    pub device: DeviceNumber,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames answered, each counted once.
+    pub answered: u64,
+    /// Answers after the answer to a later frame.
+    pub reordered: u64,
+    /// Answers to a frame answered before.
+    pub duplicate: u64,
+    /// Sum of the response latencies.
+    pub latency_sum: Duration,
+    /// The largest response latency.
+    pub latency_max: Duration,
+}
+
+impl Listener {
+    /// Starts the thread. Answers of the devices that `checker` watches are passed on to it.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread or file descriptor.
+    pub fn start(clock: Clock, phases: PhaseTimes, checker: CheckerInbox) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            poller: Poller::new()?,
+            orders: Mutex::new(Vec::new()),
+            stop: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
+            interval: Mutex::new(Distribution::new(Quantity::Time)),
+        });
+        let waker = Waker::new(&shared.poller, WAKER)?;
+        let run = ListenerThread {
+            clock,
+            offset: RealtimeOffset::sample(&clock),
+            offset_due: clock.now() + OFFSET_EVERY,
+            checker,
+            downlinks: Vec::new(),
+            batch: ReceiveBatch::new(BATCH),
+            counts: vec![Counts::default(); phases.count()],
+            report: ListenerReport {
+                phases: vec![PhaseArrivals::new(); phases.count()],
+                calls: Vec::new(),
+                kernel_drops: 0,
+                clock_step: Duration::ZERO,
+                refused: 0,
+            },
+            phases,
+            shared: Arc::clone(&shared),
+        };
+        let thread = thread::Builder::new().name("din-listener".to_owned()).spawn(|| run.run())?;
+        Ok(Self { shared, waker, thread })
+    }
+
+    /// Listens for the answers of `call`.
+    pub fn listen(&self, call: Arc<Call>) {
+        self.order(Order::Listen(call));
+    }
+
+    /// Stops listening for the answers of `call` and closes its account.
+    pub fn leave(&self, call: Arc<Call>) {
+        self.order(Order::Leave(call));
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+        // A wake that fails costs the 100 ms until the thread looks by itself.
+        let _ = self.waker.wake();
+    }
+
+    /// Frames answered so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// The response latencies since the last call of this.
+    pub fn take_interval(&self, into: &mut Distribution) {
+        into.clear();
+        let mut interval = self.shared.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *interval, into);
+    }
+
+    /// Ends the thread; calls that are still open are closed.
+    pub fn stop(self) -> ListenerReport {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let _ = self.waker.wake();
+        self.thread.join().expect("the listener does not panic")
+    }
+}
+
+impl PhaseArrivals {
+    fn new() -> Self {
+        let times = || Distribution::new(Quantity::Time);
+        Self {
+            response_latency: times(),
+            service_latency: times(),
+            receive_lag: times(),
+            counts: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    received: u64,
+    reordered: u64,
+    duplicate: u64,
+    unmatched: u64,
+    wrong_duration: u64,
+}
+
+/// What is known of the answers to one call.
+struct Downlink {
+    call: Arc<Call>,
+    window: SequenceWindow,
+    latency_sum: Duration,
+    latency_max: Duration,
+    kernel_drops: u32,
+}
+
+struct ListenerThread {
+    clock: Clock,
+    offset: RealtimeOffset,
+    offset_due: Moment,
+    phases: PhaseTimes,
+    checker: CheckerInbox,
+    shared: Arc<Shared>,
+    /// By token; `None` where a call has left.
+    downlinks: Vec<Option<Downlink>>,
+    batch: ReceiveBatch,
+    counts: Vec<Counts>,
+    report: ListenerReport,
+}
+
+impl ListenerThread {
+    fn run(mut self) -> ListenerReport {
+        let mut events = Events::with_capacity(256);
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            // A wait cannot fail with valid arguments; if it did, the orders are still looked at.
+            let _ = self.shared.poller.wait(&mut events, WAIT);
+            for token in events.tokens().filter(|&token| token != WAKER) {
+                self.read(token);
+            }
+            self.follow_orders();
+            self.track_offset();
+        }
+        self.finish()
+    }
+
+    fn follow_orders(&mut self) {
+        let orders = {
+            let mut orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *orders)
+        };
+        for order in orders {
+            match order {
+                Order::Listen(call) => self.begin(call),
+                Order::Leave(call) => self.end(&call),
+            }
+        }
+    }
+
+    fn begin(&mut self, call: Arc<Call>) {
+        let token = self.downlinks.len() as u64;
+        // Fails only at a kernel limit; the call then has no answers, which the thresholds see.
+        let _ = self.shared.poller.add(&call.socket, token);
+        self.downlinks.push(Some(Downlink {
+            call,
+            window: SequenceWindow::new(),
+            latency_sum: Duration::ZERO,
+            latency_max: Duration::ZERO,
+            kernel_drops: 0,
+        }));
+    }
+
+    fn end(&mut self, call: &Arc<Call>) {
+        let found = self.downlinks.iter_mut().find(|downlink| {
+            downlink.as_ref().is_some_and(|downlink| Arc::ptr_eq(&downlink.call, call))
+        });
+        if let Some(downlink) = found.and_then(Option::take) {
+            self.close(&downlink);
+        }
+    }
+
+    fn close(&mut self, downlink: &Downlink) {
+        let _ = self.shared.poller.remove(&downlink.call.socket);
+        self.report.kernel_drops += u64::from(downlink.kernel_drops);
+        self.report.calls.push(CallArrivals {
+            device: downlink.call.device,
+            sent: downlink.call.sent(),
+            answered: downlink.call.answered(),
+            reordered: downlink.window.reordered(),
+            duplicate: downlink.window.duplicate(),
+            latency_sum: downlink.latency_sum,
+            latency_max: downlink.latency_max,
+        });
+    }
+
+    fn track_offset(&mut self) {
+        let now = self.clock.now();
+        if now < self.offset_due {
+            return;
+        }
+        self.offset_due = now + OFFSET_EVERY;
+        let fresh = RealtimeOffset::sample(&self.clock);
+        let step = Duration::from_nanos(fresh.drift_since_ns(&self.offset).unsigned_abs());
+        self.report.clock_step = self.report.clock_step.max(step);
+        self.offset = fresh;
+    }
+
+    fn read(&mut self, token: u64) {
+        let index = usize::try_from(token).expect("tokens are indices");
+        let Some(downlink) = self.downlinks.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        if self.batch.receive(&downlink.call.socket, false).is_err() {
+            // The gateway's port is closed; reading the report has taken it off the socket.
+            self.report.refused += 1;
+            return;
+        }
+        let now = self.clock.now();
+        if let Some(drops) = self.batch.kernel_drops() {
+            downlink.kernel_drops = drops;
+        }
+        for received in self.batch.received() {
+            let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
+            let heard = hear(downlink, received.datagram.payload_mut(), at);
+            let phase = self.phases.phase_at(heard.planned);
+            let counts = &mut self.counts[phase];
+            match heard.what {
+                What::Foreign => counts.unmatched += 1,
+                What::Again => counts.duplicate += 1,
+                What::Answer { frame, reordered } => {
+                    let arrivals = &mut self.report.phases[phase];
+                    counts.received += 1;
+                    counts.reordered += u64::from(reordered);
+                    let latency = at.since(heard.planned);
+                    downlink.latency_sum += latency;
+                    downlink.latency_max = downlink.latency_max.max(latency);
+                    arrivals.response_latency.record(nanos(latency));
+                    arrivals.receive_lag.record(nanos(now.since(at)));
+                    if let Some(lag) = downlink.call.send_lag(frame) {
+                        arrivals.service_latency.record(nanos(latency.saturating_sub(lag)));
+                    }
+                    self.shared.answered.fetch_add(1, Ordering::Relaxed);
+                    let mut interval =
+                        self.shared.interval.lock().unwrap_or_else(PoisonError::into_inner);
+                    interval.record(nanos(latency));
+                }
+            }
+            if let Some(opus) = heard.opus {
+                let shape = PacketShape::parse(opus);
+                let right = downlink.call.downlink_frame.as_duration();
+                if shape.is_ok_and(|shape| shape.duration() == right) {
+                    self.checker.offer(&downlink.call, opus);
+                } else {
+                    counts.wrong_duration += 1;
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> ListenerReport {
+        self.follow_orders();
+        for index in 0..self.downlinks.len() {
+            if let Some(downlink) = self.downlinks[index].take() {
+                self.close(&downlink);
+            }
+        }
+        for (arrivals, counts) in self.report.phases.iter_mut().zip(&self.counts) {
+            arrivals.counts = vec![
+                (Metric::FramesReceived, counts.received),
+                (Metric::FramesReordered, counts.reordered),
+                (Metric::FramesDuplicate, counts.duplicate),
+                (Metric::FramesUnmatched, counts.unmatched),
+                (Metric::WrongDuration, counts.wrong_duration),
+            ];
+        }
+        self.report
+    }
+}
+
+/// What one datagram turned out to be.
+struct Heard<'a> {
+    what: What,
+    /// When the frame that it answers was planned; its arrival, where it answers none.
+    planned: Moment,
+    /// The decrypted payload, of what is a packet of the session.
+    opus: Option<&'a [u8]>,
+}
+
+enum What {
+    /// The first answer to `frame`.
+    Answer { frame: u64, reordered: bool },
+    /// Another answer to a frame.
+    Again,
+    /// No media packet of this session, or the answer to no frame.
+    Foreign,
+}
+
+fn hear<'a>(downlink: &mut Downlink, datagram: &'a mut [u8], at: Moment) -> Heard<'a> {
+    let call = &downlink.call;
+    let foreign = Heard { what: What::Foreign, planned: at, opus: None };
+    match Header::decode(datagram) {
+        Ok(header) if header.ssrc == call.ssrc => {}
+        _ => return foreign,
+    }
+    let Ok((header, opus)) = call.cipher.open(datagram) else { return foreign };
+    let opus = Some(&*opus);
+    let Some(frame) = call.frame_of(header.timestamp) else {
+        return Heard { opus, ..foreign };
+    };
+    let planned = call.due(frame);
+    let what = match downlink.window.observe_position(frame) {
+        Arrival::Duplicate => What::Again,
+        // 1,024 frames late: whether it was answered before is not known; an answer of a minute
+        // ago is of no use to anybody.
+        Arrival::Stale | Arrival::Jump => What::Foreign,
+        arrival => {
+            call.note_answered(at);
+            What::Answer { frame, reordered: arrival == Arrival::Reordered }
+        }
+    };
+    Heard { what, planned, opus }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::call::tests::call_to;
+    use crate::media::checker::Checker;
+    use crate::scenario::Phase;
+    use protocol::packet::HEADER_LEN;
+    use std::net::UdpSocket;
+
+    /// The answer to `frame`: 60 ms of SILK, as far as its table of contents goes.
+    fn answer(call: &Call, frame: u64, toc: u8) -> Vec<u8> {
+        let mut datagram = vec![0; HEADER_LEN + 10];
+        datagram[HEADER_LEN] = toc;
+        call.cipher.seal(call.timestamp(frame), Call::sequence(frame), &mut datagram);
+        datagram
+    }
+
+    const SILK_60_MS: u8 = 11 << 3;
+    const SILK_20_MS: u8 = 9 << 3;
+
+    #[test]
+    fn answers_are_matched_counted_and_timed_from_the_plan() {
+        let clock = Clock::start();
+        let hold = Duration::from_secs(10);
+        let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
+        let checker = Checker::start(0, protocol::SampleRate::HZ_24000).unwrap();
+        let listener = Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox()).unwrap();
+
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let call = Arc::new(call_to(&peer, 1, Moment::START));
+        let device = call.socket.local_addr().unwrap();
+        for frame in 0..4 {
+            call.note_sending(frame, Duration::from_millis(frame));
+        }
+        listener.listen(Arc::clone(&call));
+
+        let mut other_session = answer(&call, 0, SILK_60_MS);
+        other_session[7] ^= 0xFF;
+        for datagram in [
+            answer(&call, 0, SILK_60_MS),
+            answer(&call, 2, SILK_60_MS),
+            answer(&call, 1, SILK_60_MS), // reordered
+            answer(&call, 1, SILK_60_MS), // duplicate
+            answer(&call, 9, SILK_60_MS), // never sent
+            other_session,
+            b"hello".to_vec(),
+            answer(&call, 3, SILK_20_MS), // wrong duration
+        ] {
+            peer.send_to(&datagram, device).unwrap();
+        }
+        // The last datagram is an answer: once it is counted, all others have been read.
+        while listener.answered() < 4 {
+            thread::yield_now();
+        }
+        listener.leave(Arc::clone(&call));
+        let report = listener.stop();
+        drop(checker);
+
+        let counts = &report.phases[0].counts;
+        let counted = |metric| counts.iter().find(|(of, _)| *of == metric).unwrap().1;
+        assert_eq!(counted(Metric::FramesReceived), 4);
+        assert_eq!(counted(Metric::FramesReordered), 1);
+        assert_eq!(counted(Metric::FramesDuplicate), 1);
+        assert_eq!(counted(Metric::FramesUnmatched), 3);
+        assert_eq!(counted(Metric::WrongDuration), 1);
+        let phase = &report.phases[0];
+        assert_eq!(phase.response_latency.count(), 4);
+        assert_eq!(phase.service_latency.count(), 4);
+        assert_eq!(report.calls.len(), 1);
+        let of_call = &report.calls[0];
+        assert_eq!((of_call.sent, of_call.answered), (4, 4));
+        // Planned 0, 60, 120 and 180 ms after the start, and the answers came before: no latency
+        // can be negative.
+        assert!(of_call.latency_max < Duration::from_secs(10));
+    }
+}

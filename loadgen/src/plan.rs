@@ -1,0 +1,82 @@
+//! `din check`: what a scenario will do, told before it does it.
+
+use std::fmt::Write;
+
+use protocol::packet::HEADER_LEN;
+
+use crate::scenario::{Backend, Scenario, shown_duration};
+use crate::schedule::Schedule;
+use crate::voice::Voice;
+
+/// IPv4 and UDP headers.
+const BELOW_UDP: usize = 28;
+
+/// The plan of `scenario`, ending in a line break.
+pub fn describe(scenario: &Scenario, voices: &[Voice]) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write_plan(&mut text, scenario, voices);
+    text
+}
+
+fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::fmt::Result {
+    let schedule = Schedule::new(&scenario.phases);
+    let frame = scenario.devices.encoder.frame;
+    writeln!(out, "{}: {}", scenario.name, scenario.title)?;
+    if !scenario.question.is_empty() {
+        writeln!(out, "  question    {}", scenario.question)?;
+    }
+    writeln!(out, "  seed        {}", scenario.seed)?;
+    let backend = match scenario.gateway.backend {
+        Some(Backend::Relay) => "relay",
+        Some(Backend::Echo) | None => "echo",
+    };
+    writeln!(out, "  gateway     {backend}, unless a --target is given")?;
+    writeln!(
+        out,
+        "  devices     full duplex, Opus {} mono, {frame} frames, {} voices",
+        scenario.devices.encoder.sample_rate,
+        voices.len()
+    )?;
+    let width = scenario.phases.iter().map(|phase| phase.name.chars().count()).max().unwrap_or(0);
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        let (start, end) = schedule.phases.bounds(index);
+        let label = if index == 0 { "phases" } else { "" };
+        writeln!(
+            out,
+            "  {label:<11} {:width$}  {:>6.1} s to {:>6.1} s  {:>5} devices, ramp {}, hold {}",
+            phase.name,
+            start.since_start().as_secs_f64(),
+            end.since_start().as_secs_f64(),
+            phase.devices,
+            shown_duration(phase.ramp),
+            shown_duration(phase.hold)
+        )?;
+    }
+    let most = f64::from(scenario.most_devices());
+    let packets = most * frame.frames_per_second();
+    let (bytes, count) = voices
+        .iter()
+        .flat_map(|voice| &voice.packets)
+        .fold((0, 0), |(bytes, count), packet| (bytes + packet.len(), count + 1));
+    let mean = bytes as f64 / f64::from(count.max(1)) + (HEADER_LEN + BELOW_UDP) as f64;
+    writeln!(
+        out,
+        "  load        {} sessions, about {} frames; at most {packets:.0} frames/s and {:.1} Mbit/s up",
+        schedule.calls.len(),
+        schedule.ideal_frames(frame),
+        packets * mean * 8.0 / 1e6
+    )?;
+    writeln!(
+        out,
+        "  time        {} and up to {} of drain",
+        shown_duration(scenario.length()),
+        shown_duration(scenario.drain)
+    )?;
+    writeln!(out, "  files       {} open at most", u64::from(scenario.most_devices()) * 2 + 64)?;
+    for (index, threshold) in scenario.thresholds.iter().enumerate() {
+        let label = if index == 0 { "thresholds" } else { "" };
+        writeln!(out, "  {label:<11} {threshold}")?;
+    }
+    Ok(())
+}

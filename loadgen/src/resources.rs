@@ -1,0 +1,121 @@
+//! Processor time and memory of the gateway and of ourselves, sampled each second.
+
+use std::collections::BTreeMap;
+
+use measure::Metric;
+use measure::record::Measurements;
+use platform::{Clock, ProcessSampler, Usage};
+use protocol::Moment;
+
+/// The processes of a run.
+pub struct Resources {
+    clock: Clock,
+    gateway: Option<Watched>,
+    generator: Option<Watched>,
+    /// By phase index.
+    phases: BTreeMap<usize, Measurements>,
+}
+
+struct Watched {
+    sampler: ProcessSampler,
+    last: (Moment, Usage),
+}
+
+/// What one second used; `None` where it could not be measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SecondUsage {
+    /// The reference gateway.
+    pub gateway: Option<ProcessUsage>,
+    /// Ourselves.
+    pub generator: Option<ProcessUsage>,
+}
+
+/// What a process used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProcessUsage {
+    /// Percent of one core since the sample before.
+    pub cpu_percent: f64,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+}
+
+impl Resources {
+    /// Watches ourselves, and the gateway if it is a process of ours.
+    pub fn new(clock: Clock, gateway_pid: Option<u32>) -> Self {
+        let watch = |pid| Watched::new(clock, pid);
+        Self {
+            clock,
+            gateway: gateway_pid.and_then(watch),
+            generator: watch(std::process::id()),
+            phases: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a sample, which belongs to phase `phase`.
+    pub fn sample(&mut self, phase: usize) -> SecondUsage {
+        let now = self.clock.now();
+        let usage = SecondUsage {
+            gateway: self.gateway.as_mut().and_then(|gateway| gateway.sample(now)),
+            generator: self.generator.as_mut().and_then(|generator| generator.sample(now)),
+        };
+        let measured = self.phases.entry(phase).or_default();
+        for (usage, cpu, memory) in [
+            (usage.gateway, Metric::GatewayCpu, Metric::GatewayRss),
+            (usage.generator, Metric::GeneratorCpu, Metric::GeneratorRss),
+        ] {
+            if let Some(usage) = usage {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "thousandths of a percent of some cores"
+                )]
+                measured.sample(cpu, (usage.cpu_percent * 1e3) as u64);
+                measured.sample(memory, usage.resident_bytes);
+            }
+        }
+        usage
+    }
+
+    /// The samples, by phase index.
+    pub fn into_phases(self) -> BTreeMap<usize, Measurements> {
+        self.phases
+    }
+}
+
+impl Watched {
+    fn new(clock: Clock, pid: u32) -> Option<Self> {
+        let sampler = ProcessSampler::new(pid).ok()?;
+        let last = (clock.now(), sampler.sample().ok()?);
+        Some(Self { sampler, last })
+    }
+
+    fn sample(&mut self, now: Moment) -> Option<ProcessUsage> {
+        let usage = self.sampler.sample().ok()?;
+        let (before, earlier) = self.last;
+        let cpu_percent = usage.core_percent_since(&earlier, now.since(before));
+        self.last = (now, usage);
+        Some(ProcessUsage { cpu_percent, resident_bytes: usage.resident_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_process_is_seen_working_and_a_gone_one_is_not_measured() {
+        let clock = Clock::start();
+        let mut resources = Resources::new(clock, None);
+        let busy_until = clock.now() + std::time::Duration::from_millis(20);
+        while clock.now() < busy_until {
+            std::hint::spin_loop();
+        }
+        let usage = resources.sample(0);
+        let generator = usage.generator.unwrap();
+        assert!(generator.cpu_percent > 0.0 && generator.resident_bytes > 1 << 20, "{usage:?}");
+        assert_eq!(usage.gateway, None);
+        let phases = resources.into_phases();
+        assert_eq!(phases[&0].sampled(Metric::GeneratorCpu).unwrap().count(), 1);
+        assert!(phases[&0].sampled(Metric::GatewayCpu).is_none());
+    }
+}

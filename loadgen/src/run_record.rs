@@ -1,0 +1,254 @@
+//! From a performance to the run record and the files beside it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::time::Duration;
+
+use measure::record::{FORMAT, Measurements, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
+use measure::validity::{self, Evidence};
+use measure::{Metric, Statistic};
+use platform::Host;
+use serde_json::{Value, json};
+
+use crate::collect::millis;
+use crate::run::{EndedEarly, Performed, exit_code};
+use crate::run_directory::RunDirectory;
+use crate::scenario::Scenario;
+use crate::schedule::DeviceTraits;
+use crate::verdict::{self, Measured};
+
+/// A scenario that was performed.
+pub struct Ran<'a> {
+    /// What was asked.
+    pub scenario: &'a Scenario,
+    /// When it started, in seconds since 1970 (UTC).
+    pub started_unix_s: u64,
+    /// What it left behind.
+    pub performed: Performed,
+}
+
+/// Judges the run and writes everything into its directory.
+///
+/// # Errors
+/// What the file system said.
+pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord> {
+    let Ran { scenario, started_unix_s, mut performed } = ran;
+    add_process_metrics(&mut performed);
+    let names = scenario.phases.iter().map(|phase| phase.name.as_str());
+    let measured = Measured {
+        overall: &performed.collected.overall,
+        phases: names.zip(&performed.collected.phases).collect(),
+    };
+    let implied = verdict::implied(performed.announced.is_some());
+    let (verdict, thresholds) = verdict::evaluate(&scenario.thresholds, &implied, &measured);
+    let decided = verdict::decided_by_send_lag(&scenario.thresholds, &measured);
+    let validity = validity::judge(&evidence(scenario, &performed, decided));
+    let interrupted = matches!(performed.ended_early, Some(EndedEarly::Interrupted(_)));
+    let record = RunRecord {
+        format: FORMAT,
+        din_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_unix_s: started_unix_s,
+        duration_ms: millis(performed.duration),
+        scenario: ScenarioRecord {
+            name: scenario.name.clone(),
+            title: scenario.title.clone(),
+            question: scenario.question.clone(),
+            text: scenario.text.clone(),
+            overrides: scenario.overrides.clone(),
+        },
+        seed: scenario.seed,
+        target: target(&performed),
+        host: host(),
+        versions: versions(&performed),
+        exit_code: exit_code(interrupted, validity.state, verdict),
+        validity,
+        verdict,
+        ended_early: performed.ended_early.as_ref().map(ToString::to_string),
+        thresholds,
+        phases: phases(scenario, &performed),
+        metrics: performed.collected.overall.to_map(),
+        method: method(scenario, &performed),
+        failures: performed.collected.failures,
+    };
+    directory.write("timeline.csv", &performed.timeline.to_csv())?;
+    directory
+        .write("devices.csv", &devices_csv(scenario, &performed.received, performed.voices))?;
+    let json = serde_json::to_string_pretty(&record).map_err(io::Error::from)?;
+    directory.write_record(&(json + "\n"))?;
+    Ok(record)
+}
+
+/// Processor time, memory and exits, which are not known by frame.
+fn add_process_metrics(performed: &mut Performed) {
+    let collected = &mut performed.collected;
+    for (&phase, resources) in &performed.timeline.resources {
+        collected.phases[phase].merge(resources);
+        collected.overall.merge(resources);
+    }
+    if performed.announced.is_some() {
+        let exited = matches!(performed.ended_early, Some(EndedEarly::GatewayExited { .. }));
+        collected.overall.count(Metric::GatewayExits, u64::from(exited));
+    }
+}
+
+fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) -> Evidence {
+    let overall = &performed.collected.overall;
+    let count = |metric| overall.counted(metric).unwrap_or(0);
+    let lag = overall
+        .sampled(Metric::SendLag)
+        .and_then(|lag| lag.statistic(Statistic::Quantile(0.99)))
+        .map(|millis| Duration::from_secs_f64(millis / 1e3));
+    let cpu = overall
+        .sampled(Metric::GeneratorCpu)
+        .and_then(|cpu| cpu.statistic(Statistic::Mean))
+        .unwrap_or(0.0);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Evidence {
+        frames_planned: count(Metric::FramesPlanned),
+        frames_sent: count(Metric::FramesSent),
+        frame: scenario.devices.encoder.frame.as_duration(),
+        send_lag_p99: lag,
+        send_lag_max: performed.sent.largest_lag,
+        receive_drops: performed.received.kernel_drops,
+        generator_cpu_percent: cpu,
+        generator_cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        clock_step: performed.received.clock_step,
+        decided_by_send_lag: decided,
+    }
+}
+
+fn target(performed: &Performed) -> TargetRecord {
+    let kind = if performed.announced.is_some() { "reference" } else { "foreign" };
+    TargetRecord {
+        kind: kind.to_owned(),
+        mqtt: performed.mqtt.to_string(),
+        announced: performed.announced.clone().unwrap_or(Value::Null),
+        counters: performed.counters.clone(),
+    }
+}
+
+fn host() -> BTreeMap<String, Value> {
+    let Ok(host) = Host::read() else {
+        return BTreeMap::from([("unknown".to_owned(), json!("the host could not be read"))]);
+    };
+    BTreeMap::from([
+        ("hostname".to_owned(), json!(host.hostname)),
+        ("kernel".to_owned(), json!(host.kernel)),
+        ("cpu_model".to_owned(), json!(host.cpu_model)),
+        ("cores".to_owned(), json!(host.online_cores)),
+        ("memory_mib".to_owned(), json!(host.memory_bytes >> 20)),
+    ])
+}
+
+fn versions(performed: &Performed) -> BTreeMap<String, String> {
+    let mut versions = BTreeMap::from([
+        ("din".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("libopus".to_owned(), codec::library_version()),
+    ]);
+    if let Some(announced) = &performed.announced {
+        for (field, name) in [("version", "din-gateway"), ("libopus", "din-gateway libopus")] {
+            if let Some(version) = announced[field].as_str() {
+                versions.insert(name.to_owned(), version.to_owned());
+            }
+        }
+    }
+    versions
+}
+
+fn phases(scenario: &Scenario, performed: &Performed) -> Vec<PhaseRecord> {
+    let measured = performed.collected.phases.iter().map(Measurements::to_map);
+    scenario
+        .phases
+        .iter()
+        .zip(measured)
+        .enumerate()
+        .map(|(index, (phase, metrics))| {
+            let (start, end) = performed.schedule.phases.bounds(index);
+            PhaseRecord {
+                name: phase.name.clone(),
+                start_ms: millis(start.since_start()),
+                end_ms: millis(end.since_start()),
+                devices: phase.devices,
+                metrics,
+            }
+        })
+        .collect()
+}
+
+/// How it was measured: what a sceptic asks first.
+fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value> {
+    let as_recorded = scenario.devices.audio.is_empty()
+        && scenario.devices.encoder == codec::EncoderSettings::firmware_uplink();
+    BTreeMap::from([
+        ("latency_from".to_owned(), json!("the planned instant of the frame")),
+        ("latency_to".to_owned(), json!("kernel receive timestamp (SO_TIMESTAMPNS) of its answer")),
+        ("drain_ms".to_owned(), json!(millis(scenario.drain))),
+        ("load_end_ms".to_owned(), json!(millis(performed.load_end.since_start()))),
+        ("decoded_devices".to_owned(), json!(scenario.devices.decode.min(scenario.most_devices()))),
+        ("duration_checked".to_owned(), json!("every answer")),
+        ("voices".to_owned(), json!(performed.voices)),
+        (
+            "speech".to_owned(),
+            json!(if as_recorded { "bundled packets, as recorded" } else { "encoded at start" }),
+        ),
+        ("histograms".to_owned(), json!("HdrHistogram, 3 significant digits, 1 µs to 60 s")),
+    ])
+}
+
+/// `devices.csv`: one row for each device that had a session.
+fn devices_csv(
+    scenario: &Scenario,
+    received: &crate::media::listener::ListenerReport,
+    voices: usize,
+) -> String {
+    #[derive(Default)]
+    struct Device {
+        sessions: u32,
+        sent: u64,
+        answered: u64,
+        reordered: u64,
+        duplicate: u64,
+        latency_sum: Duration,
+        latency_max: Duration,
+    }
+    let mut devices: BTreeMap<u32, Device> = BTreeMap::new();
+    for call in &received.calls {
+        let device = devices.entry(call.device).or_default();
+        device.sessions += 1;
+        device.sent += call.sent;
+        device.answered += call.answered;
+        device.reordered += call.reordered;
+        device.duplicate += call.duplicate;
+        device.latency_sum += call.latency_sum;
+        device.latency_max = device.latency_max.max(call.latency_max);
+    }
+    let mut csv = "device,client_id,voice,sessions,frames_sent,frames_answered,frames_lost,\
+frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_ms\n"
+        .to_owned();
+    for (number, device) in devices {
+        let frame = scenario.devices.encoder.frame;
+        let traits = DeviceTraits::new(scenario.seed, number, frame, voices);
+        let (mean, max) = match device.answered {
+            0 => (String::new(), String::new()),
+            answered => (
+                format!("{:.3}", millis(device.latency_sum) / answered as f64),
+                format!("{:.3}", millis(device.latency_max)),
+            ),
+        };
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            csv,
+            "{number},{},{},{},{},{},{},{},{},{mean},{max}",
+            traits.client_id,
+            traits.voice,
+            device.sessions,
+            device.sent,
+            device.answered,
+            device.sent.saturating_sub(device.answered),
+            device.reordered,
+            device.duplicate,
+        );
+    }
+    csv
+}

@@ -1,0 +1,204 @@
+//! What a wrong scenario is told: where, what was seen, what is allowed, what to try.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A scenario that cannot be run.
+#[derive(Debug)]
+pub struct ScenarioError {
+    file: PathBuf,
+    place: Option<Place>,
+    message: String,
+    help: Option<String>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// From 1.
+    line: usize,
+    /// From 1, in characters.
+    column: usize,
+    /// Characters to underline.
+    width: usize,
+    /// The line's text.
+    text: String,
+}
+
+impl ScenarioError {
+    /// Something wrong with the bytes `span` of `text`.
+    pub(super) fn at(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
+        let place = Some(Place::of(text, span));
+        Self { file: path.to_owned(), place, message, help: None }
+    }
+
+    /// Something wrong with the file as a whole.
+    pub(super) fn whole(path: &Path, message: String) -> Self {
+        Self { file: path.to_owned(), place: None, message, help: None }
+    }
+
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        let help =
+            "`din run` takes the path of a scenario file, for example scenarios/first-call.toml";
+        Self::whole(path, format!("cannot be read: {error}")).with_help(help.to_owned())
+    }
+
+    pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Self {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].split(|&byte| byte == b'\n').count();
+        Self::whole(path, format!("line {line} is not UTF-8 text (byte {at} of the file)"))
+            .with_help("save the file as UTF-8".to_owned())
+    }
+
+    pub(super) fn with_help(mut self, help: String) -> Self {
+        self.help = Some(help);
+        self
+    }
+
+    /// The file alone was right: whatever is wrong came from the command line, and the line
+    /// numbers are those of no file.
+    pub(super) fn caused_by_overrides(mut self, overrides: &[String]) -> Self {
+        self.place = None;
+        self.message = format!("after --set {}: {}", overrides.join(" --set "), self.message);
+        self
+    }
+
+    /// An error of the TOML reader, with the nearest name where a name is unknown.
+    pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let span = error.span().unwrap_or(0..0);
+        let said = error.message();
+        let key = key_path(text, span.start);
+        if let Some(unknown) = Unknown::read(said) {
+            let within = if key.is_empty() { String::new() } else { format!(" in `{key}`") };
+            let message = format!("unknown {} `{}`{within}", unknown.what, unknown.seen);
+            return Self::at(path, text, span, message).with_help(unknown.help());
+        }
+        let said = said.trim().replace('\n', ", ");
+        let message = if key.is_empty() { said } else { format!("`{key}`: {said}") };
+        Self::at(path, text, span, message)
+    }
+}
+
+impl Place {
+    fn of(text: &str, span: Range<usize>) -> Self {
+        let start = floor_char(text, span.start);
+        let end = floor_char(text, span.end).max(start);
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_text = text[line_start..].lines().next().unwrap_or("");
+        let on_line = &text[start..end.min(line_start + line_text.len()).max(start)];
+        Self {
+            line: text[..start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            width: on_line.chars().count().max(1),
+            text: line_text.to_owned(),
+        }
+    }
+}
+
+fn floor_char(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        match &self.place {
+            None => write!(f, "{file}: {}", self.message)?,
+            Some(Place { line, column, width, text }) => {
+                let margin = " ".repeat(line.to_string().len());
+                writeln!(f, "{file}:{line}:{column}: {}", self.message)?;
+                writeln!(f, "{margin} |")?;
+                writeln!(f, "{line} | {text}")?;
+                write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(*width))?;
+            }
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n  = {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+/// "unknown field `a`, expected one of `b`, `c`", taken apart.
+struct Unknown<'a> {
+    what: &'static str,
+    seen: &'a str,
+    allowed: Vec<&'a str>,
+}
+
+impl<'a> Unknown<'a> {
+    fn read(said: &'a str) -> Option<Self> {
+        let what = match said.split_once('`')?.0.trim_end() {
+            "unknown field" => "key",
+            "unknown variant" => "value",
+            _ => return None,
+        };
+        // Every second piece stands between backticks.
+        let mut quoted = said.split('`').skip(1).step_by(2);
+        Some(Self { what, seen: quoted.next()?, allowed: quoted.collect() })
+    }
+
+    fn help(&self) -> String {
+        suggestion(self.seen, &self.allowed)
+    }
+}
+
+/// The nearest of the allowed names, and all of them.
+pub(super) fn suggestion(seen: &str, allowed: &[&str]) -> String {
+    let nearest =
+        nearest(seen, allowed).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    format!("{nearest}allowed here: {}", allowed.join(", "))
+}
+
+/// The name with the fewest edits from `seen`, if it is near at all.
+pub(super) fn nearest<'a>(seen: &str, allowed: &[&'a str]) -> Option<&'a str> {
+    allowed
+        .iter()
+        .map(|&name| (strsim::damerau_levenshtein(seen, name), name))
+        .filter(|&(edits, name)| edits * 2 <= name.len().max(seen.len()))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The dotted path of the innermost table or value that holds the byte `at`: `phase[1].ramp`.
+fn key_path(text: &str, at: usize) -> String {
+    let Ok(document) = toml::de::DeTable::parse(text) else {
+        return String::new();
+    };
+    let mut path = String::new();
+    walk_table(document.get_ref(), at, &mut path);
+    path
+}
+
+fn walk_table(table: &toml::de::DeTable<'_>, at: usize, path: &mut String) {
+    for (key, value) in table {
+        if value.span().contains(&at) {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key.get_ref());
+            walk_value(value.get_ref(), at, path);
+            return;
+        }
+    }
+}
+
+fn walk_value(value: &toml::de::DeValue<'_>, at: usize, path: &mut String) {
+    use fmt::Write;
+    match value {
+        toml::de::DeValue::Table(table) => walk_table(table, at, path),
+        toml::de::DeValue::Array(items) => {
+            if let Some(index) = items.iter().position(|item| item.span().contains(&at)) {
+                write!(path, "[{index}]").expect("writing to a String does not fail");
+                walk_value(items[index].get_ref(), at, path);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,133 @@
+//! A scenario: the load, the gateway and the limits of a run, valid by construction.
+//!
+//! [`Scenario::load`] is the only door: a file that gets through has known keys, values within
+//! range and limits on metrics that exist. See [`file`] for the form and [`error`] for what a
+//! wrong file is told.
+
+mod duration;
+mod error;
+mod file;
+mod overrides;
+mod threshold;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use codec::EncoderSettings;
+use protocol::control::AudioFormat;
+use protocol::device_session::DeviceTimeouts;
+
+pub(crate) use duration::shown as shown_duration;
+pub use error::ScenarioError;
+pub use file::{Backend, GatewaySettings};
+pub use threshold::{Comparison, Threshold};
+
+/// The most devices one scenario may ask for.
+pub const MAX_DEVICES: u32 = 20_000;
+/// The most phases one scenario may have.
+pub const MAX_PHASES: usize = 100;
+/// The longest ramp, hold or drain.
+pub const MAX_SPAN: Duration = Duration::from_hours(24);
+
+/// What a run does and what it must show.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The file's name without its extension.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// The question that a run of it answers.
+    pub question: String,
+    /// Where all random choices come from.
+    pub seed: u64,
+    /// How the reference gateway is started.
+    pub gateway: GatewaySettings,
+    /// What the devices are like.
+    pub devices: DeviceSettings,
+    /// The load over time; at least one phase.
+    pub phases: Vec<Phase>,
+    /// What must hold.
+    pub thresholds: Vec<Threshold>,
+    /// How long answers are awaited after the last frame before a frame counts as lost.
+    pub drain: Duration,
+    /// The text of the file, for the run record.
+    pub text: String,
+    /// What the command line changed, as `key.path=value`.
+    pub overrides: Vec<String>,
+}
+
+/// What the devices are like.
+#[derive(Clone, Debug)]
+pub struct DeviceSettings {
+    /// Their speech: files, or our own voices when there are none.
+    pub audio: Vec<PathBuf>,
+    /// How they encode it.
+    pub encoder: EncoderSettings,
+    /// How long a device waits for the answer to its hello.
+    pub hello_timeout: Duration,
+    /// How many devices, from the first on, have their returned audio really decoded.
+    pub decode: u32,
+}
+
+impl DeviceSettings {
+    /// The uplink's audio.
+    pub fn format(&self) -> AudioFormat {
+        AudioFormat { sample_rate: self.encoder.sample_rate, frame: self.encoder.frame }
+    }
+
+    /// The firmware's timeouts, with the scenario's for hello.
+    pub fn timeouts(&self) -> DeviceTimeouts {
+        DeviceTimeouts { hello: self.hello_timeout, ..DeviceTimeouts::default() }
+    }
+}
+
+/// A part of the run: a ramp from the devices there were to a target, and a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Its name in thresholds and reports.
+    pub name: String,
+    /// Devices at the end of the ramp and during the hold.
+    pub devices: u32,
+    /// From the previous target to this one, evenly; zero: all at once.
+    pub ramp: Duration,
+    /// How long the target is held.
+    pub hold: Duration,
+}
+
+impl Phase {
+    /// Ramp and hold.
+    pub fn length(&self) -> Duration {
+        self.ramp + self.hold
+    }
+}
+
+impl Scenario {
+    /// Reads and checks the scenario in `path`, changed by `overrides` of the form
+    /// `key.path=value`.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] says where the file is wrong, what was seen there and what is allowed.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Scenario, ScenarioError> {
+        let bytes = std::fs::read(path).map_err(|error| ScenarioError::unreadable(path, &error))?;
+        let text =
+            String::from_utf8(bytes).map_err(|error| ScenarioError::not_utf8(path, &error))?;
+        let scenario = file::parse(path, text.clone())?;
+        if overrides.is_empty() {
+            return Ok(scenario);
+        }
+        let changed = overrides::apply(path, &text, overrides)?;
+        let scenario =
+            file::parse(path, changed).map_err(|error| error.caused_by_overrides(overrides))?;
+        Ok(Scenario { text, overrides: overrides.to_vec(), ..scenario })
+    }
+
+    /// From the start of the run to the end of the last phase.
+    pub fn length(&self) -> Duration {
+        self.phases.iter().map(Phase::length).sum()
+    }
+
+    /// The largest device target.
+    pub fn most_devices(&self) -> u32 {
+        self.phases.iter().map(|phase| phase.devices).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,108 @@
+//! `timeline.csv`: one row a second.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use measure::record::Measurements;
+use protocol::Moment;
+
+use crate::resources::{ProcessUsage, SecondUsage};
+
+/// The run second by second.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    /// One row for each second.
+    pub rows: Vec<Row>,
+    /// Samples of processor time and memory, by phase index.
+    pub resources: BTreeMap<usize, Measurements>,
+}
+
+/// What happened in one second.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The end of the second.
+    pub at: Moment,
+    /// The phase that was under way.
+    pub phase: String,
+    /// Sessions that were open.
+    pub devices: u32,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames answered.
+    pub answered: u64,
+    /// Median response latency.
+    pub latency_p50_ms: Option<f64>,
+    /// 99th percentile.
+    pub latency_p99_ms: Option<f64>,
+    /// The largest.
+    pub latency_max_ms: Option<f64>,
+    /// Processor time and memory.
+    pub usage: SecondUsage,
+}
+
+const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,response_latency_p50_ms,\
+response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
+generator_cpu_percent,generator_rss_mib\n";
+
+impl Timeline {
+    /// The file's text; cells without a measurement are empty.
+    pub fn to_csv(&self) -> String {
+        let mut csv = HEADER.to_owned();
+        for row in &self.rows {
+            let (gateway_cpu, gateway_rss) = cells(row.usage.gateway);
+            let (generator_cpu, generator_rss) = cells(row.usage.generator);
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                csv,
+                "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss}",
+                row.at.since_start().as_secs_f64(),
+                row.phase,
+                row.devices,
+                row.sent,
+                row.answered,
+                cell(row.latency_p50_ms, 3),
+                cell(row.latency_p99_ms, 3),
+                cell(row.latency_max_ms, 3),
+            );
+        }
+        csv
+    }
+}
+
+fn cells(usage: Option<ProcessUsage>) -> (String, String) {
+    let mib = |usage: ProcessUsage| usage.resident_bytes as f64 / 1_048_576.0;
+    (cell(usage.map(|usage| usage.cpu_percent), 1), cell(usage.map(mib), 2))
+}
+
+fn cell(value: Option<f64>, decimals: usize) -> String {
+    value.map(|value| format!("{value:.decimals$}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_cell_for_every_column_and_unknown_ones_are_empty() {
+        let row = Row {
+            at: Moment::from_millis(1001),
+            phase: "talk".to_owned(),
+            devices: 3,
+            sent: 50,
+            answered: 49,
+            latency_p50_ms: Some(1.5),
+            latency_p99_ms: None,
+            latency_max_ms: Some(2.25),
+            usage: SecondUsage {
+                gateway: None,
+                generator: Some(ProcessUsage { cpu_percent: 12.34, resident_bytes: 3 << 20 }),
+            },
+        };
+        let csv = Timeline { rows: vec![row], ..Timeline::default() }.to_csv();
+        let mut lines = csv.lines();
+        let columns = lines.next().unwrap().split(',').count();
+        let row = lines.next().unwrap();
+        assert_eq!(row, "1.001,talk,3,50,49,1.500,,2.250,,,12.3,3.00");
+        assert_eq!(row.split(',').count(), columns);
+    }
+}

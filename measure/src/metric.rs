@@ -1,0 +1,174 @@
+//! The catalogue: every metric's name, unit and meaning, in one table.
+//!
+//! The names are a contract: scenarios, `run.json`, reports and other people's tools use them.
+
+/// What a metric counts or measures, and so its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// A span of time: recorded in nanoseconds, shown in milliseconds.
+    Time,
+    /// Percent of one processor core: recorded in thousandths.
+    CpuPercent,
+    /// Memory: recorded in bytes, shown in mebibytes.
+    Memory,
+    /// A plain count.
+    Count,
+}
+
+impl Quantity {
+    /// The unit in `run.json` and in reports.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Time => "ms",
+            Self::CpuPercent => "% of one core",
+            Self::Memory => "MiB",
+            Self::Count => "",
+        }
+    }
+
+    /// Recorded units in one shown unit.
+    pub const fn recorded_per_shown(self) -> f64 {
+        match self {
+            Self::Time => 1e6,
+            Self::CpuPercent => 1e3,
+            Self::Memory => 1_048_576.0,
+            Self::Count => 1.0,
+        }
+    }
+
+    /// The range that a recorder of this quantity keeps apart, in recorded units; `None` for
+    /// counts, which are summed and not distributed.
+    pub(crate) const fn recorded_range(self) -> Option<(u64, u64)> {
+        match self {
+            // 1 µs to 60 s.
+            Self::Time => Some((1_000, 60_000_000_000)),
+            // 0.01 % to 1,000 cores.
+            Self::CpuPercent => Some((10, 100_000_000)),
+            // 1 KiB to 16 TiB.
+            Self::Memory => Some((1 << 10, 1 << 44)),
+            Self::Count => None,
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($($variant:ident, $name:literal, $quantity:ident, $doc:literal;)*) => {
+        /// One metric of a run.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Metric {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Metric {
+            /// Every metric, in the order of reports.
+            pub const ALL: &[Metric] = &[$(Metric::$variant,)*];
+
+            /// The name in scenarios, records and reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Metric::$variant => $name,)* }
+            }
+
+            /// What it counts or measures.
+            pub const fn quantity(self) -> Quantity {
+                match self { $(Metric::$variant => Quantity::$quantity,)* }
+            }
+
+            /// Its meaning, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Metric::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    ConnectTime, "connect_time", Time,
+        "From the device's planned arrival to the MQTT connection being accepted.";
+    HelloTime, "hello_time", Time,
+        "From publishing hello to the gateway's usable answer.";
+    FirstAudio, "first_audio", Time,
+        "From the device's planned arrival to the first frame that came back.";
+    ResponseLatency, "response_latency", Time,
+        "From the instant a frame was planned to be sent to the kernel receiving its answer; the number that limits are about.";
+    ServiceLatency, "service_latency", Time,
+        "From the instant a frame was really sent to the kernel receiving its answer; hides the generator's own delay, so it stands beside the response latency and never replaces it.";
+    SendLag, "send_lag", Time,
+        "From the instant a frame was planned to be sent to the send call.";
+    ReceiveLag, "receive_lag", Time,
+        "From the kernel receiving an answer to the generator looking at it.";
+    SessionsPlanned, "sessions_planned", Count,
+        "Audio sessions that the schedule called for.";
+    SessionsOpened, "sessions_opened", Count,
+        "Audio sessions whose handshake was completed.";
+    SessionsFailed, "sessions_failed", Count,
+        "Audio sessions whose handshake failed.";
+    SessionsLost, "sessions_lost", Count,
+        "Audio sessions that ended before the schedule said so.";
+    FramesPlanned, "frames_planned", Count,
+        "Frames that were due while their session was open.";
+    FramesSent, "frames_sent", Count,
+        "Frames handed to the kernel.";
+    FramesUnserved, "frames_unserved", Count,
+        "Frames that the schedule called for while the device had no session: failed, late or lost ones.";
+    FramesReceived, "frames_received", Count,
+        "Frames sent that were answered, each counted once.";
+    FramesLost, "frames_lost", Count,
+        "Frames sent that were not answered until the end of the drain.";
+    FramesReordered, "frames_reordered", Count,
+        "Answers that arrived after the answer to a later frame (RFC 4737); a device drops them.";
+    FramesDuplicate, "frames_duplicate", Count,
+        "Answers to a frame that had been answered before.";
+    FramesUnmatched, "frames_unmatched", Count,
+        "Media packets whose timestamp is that of no frame sent, or that are no media packet of the session.";
+    SendRefused, "send_refused", Count,
+        "Send calls that the kernel refused because the media port is closed.";
+    Decoded, "integrity.decoded", Count,
+        "Returned frames that were really decoded: those of the first devices, as the scenario says.";
+    DecodeFailed, "integrity.decode_failed", Count,
+        "Returned frames that libopus could not decode.";
+    WrongDuration, "integrity.wrong_duration", Count,
+        "Returned frames that are not one well-formed Opus packet of the agreed duration; checked on every frame.";
+    GatewayExits, "gateway_exits", Count,
+        "Times the reference gateway ended while it was needed.";
+    GatewayCpu, "gateway_cpu", CpuPercent,
+        "Processor time of the reference gateway, sampled each second.";
+    GatewayRss, "gateway_rss", Memory,
+        "Resident memory of the reference gateway, sampled each second.";
+    GeneratorCpu, "generator_cpu", CpuPercent,
+        "Processor time of the load generator, sampled each second.";
+    GeneratorRss, "generator_rss", Memory,
+        "Resident memory of the load generator, sampled each second.";
+}
+
+impl Metric {
+    /// The metric of this name.
+    pub fn by_name(name: &str) -> Option<Metric> {
+        Metric::ALL.iter().copied().find(|metric| metric.name() == name)
+    }
+
+    /// Whether it is a distribution of samples rather than a count.
+    pub fn is_distribution(self) -> bool {
+        self.quantity().recorded_range().is_some()
+    }
+
+    /// Whether only the reference gateway, being a process of ours, has it.
+    pub const fn needs_reference_gateway(self) -> bool {
+        matches!(self, Self::GatewayExits | Self::GatewayCpu | Self::GatewayRss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        let names: HashSet<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        assert_eq!(names.len(), Metric::ALL.len());
+        for &metric in Metric::ALL {
+            assert_eq!(Metric::by_name(metric.name()), Some(metric));
+        }
+        assert_eq!(Metric::by_name("jitter"), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! From a run record to something people read. Everything here is a function of the record alone,
+//! so that old runs can be rendered again.
+
+pub mod terminal;
