@@ -70,8 +70,7 @@ fn sessions(c: &mut Criterion) {
     c.bench_function("session/gateway hello to grant", |b| {
         let hello = DeviceMessage::parse(hello_json().as_bytes()).expect("a hello of ours");
         let mut events = Vec::new();
-        let mut session =
-            GatewaySession::connected(now, AUDIO_TIMEOUT, AUDIO_TIMEOUT, &mut events);
+        let mut session = GatewaySession::connected(now, AUDIO_TIMEOUT, AUDIO_TIMEOUT, &mut events);
         b.iter(|| {
             session.message(now, black_box(hello.clone()), |_| Ok(grant()), &mut events);
             events.clear();
@@ -79,8 +78,7 @@ fn sessions(c: &mut Criterion) {
     });
     c.bench_function("session/tick with nothing to do", |b| {
         let mut events = Vec::new();
-        let mut session =
-            GatewaySession::connected(now, AUDIO_TIMEOUT, AUDIO_TIMEOUT, &mut events);
+        let mut session = GatewaySession::connected(now, AUDIO_TIMEOUT, AUDIO_TIMEOUT, &mut events);
         b.iter(|| session.tick(black_box(now), &mut events));
     });
 }

@@ -1,4 +1,4 @@
-//! A whole gateway: opens its ports, starts its threads, and stops them in the right order.
+//! A whole gateway: from settings to open ports, and from there to what it counted.
 
 use std::error::Error;
 use std::future::Future;
@@ -7,21 +7,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-use platform::Clock;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
 
-use crate::backend::Scratch;
-use crate::buffers::Buffers;
-use crate::control_io::{Acceptor, Control};
 use crate::counters::{Counters, CountersSnapshot};
-use crate::devices::Devices;
-use crate::digest;
-use crate::media_io::{self, Intake, MediaIo};
-use crate::media_session::{Desk, MediaSession};
-use crate::pool::Pool;
-use crate::sessions::{GrantTerms, Sessions};
+use crate::media_io;
+use crate::parts::Parts;
 use crate::settings::{Settings, SettingsError};
 
 /// A gateway whose ports are open; it serves them once it [`run`](Self::run)s.
@@ -162,86 +153,25 @@ impl Gateway {
     /// frames already accepted are finished, within a bound; live sessions are told goodbye.
     /// Returns what was counted.
     ///
-    /// Call it inside a tokio runtime with one thread; all of MQTT runs on that thread.
+    /// Call it inside a tokio runtime with one thread, on which all of MQTT then runs, and let it
+    /// end: dropped before, it leaves its threads behind.
     ///
     /// # Errors
     /// [`RunError`] when a part of the gateway failed; it has stopped by then as if asked to.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<CountersSnapshot, RunError> {
-        let Self { settings, listener, sockets, counters, udp_addr, .. } = self;
-        let clock = Clock::start();
-        let buffers = Arc::new(Buffers::new());
-        let terms = GrantTerms {
-            server: settings.media.advertise.unwrap_or_else(|| udp_addr.ip().to_string()),
-            port: udp_addr.port(),
-            backend: settings.backend,
-            mailbox: settings.media.mailbox,
-        };
-        let sessions = Arc::new(Sessions::new(terms, Arc::clone(&counters), Arc::clone(&buffers)));
-        let control = Control {
-            settings: settings.control,
-            audio_timeout: settings.media.audio_timeout,
-            signature_key: settings.signature_key,
-            clock,
-            sessions: Arc::clone(&sessions),
-            devices: Arc::new(Devices::default()),
-            counters: Arc::clone(&counters),
-        };
-        let mut acceptor = Acceptor::new(listener, control).map_err(RunError::Start)?;
-        let pool = start_pool(settings.pool.workers, &sockets[0], &buffers);
-        let pool = pool.map_err(RunError::Start)?;
-        let (failed, mut failure) = mpsc::channel(1);
-        let intake = Intake {
-            clock,
-            sessions: Arc::clone(&sessions),
-            queue: pool.queue(),
-            buffers,
-            counters: Arc::clone(&counters),
-        };
-        let media = match MediaIo::start(&sockets, &intake, &failed) {
-            Ok(media) => media,
-            Err(error) => {
-                pool.drain(settings.pool.drain);
-                return Err(RunError::Start(error));
-            }
-        };
-
+        let counters = Arc::clone(&self.counters);
+        let parts = Parts::start(self.settings, self.listener, &self.sockets, self.counters);
+        let mut parts = parts.map_err(RunError::Start)?;
         let failure = tokio::select! {
             () = stop => None,
-            error = failure.recv() => error,
-            never = acceptor.accept() => match never {},
-            never = digest::warn_of_what_is_counted(&counters) => match never {},
+            error = parts.serve() => Some(error),
         };
-
-        sessions.stop_granting();
-        let drained = spawn_blocking(move || {
-            media.stop();
-            pool.drain(settings.pool.drain)
-        });
-        let busy = drained.await.expect("neither media threads nor workers hand on a panic");
-        if busy > 0 {
-            tracing::warn!(busy, "workers did not finish in time and are left behind");
-        }
-        acceptor.hang_up().await;
+        parts.stop().await;
         match failure {
             Some(error) => Err(RunError::Media(error)),
             None => Ok(counters.snapshot()),
         }
     }
-}
-
-/// Workers answer through `socket`: whichever socket of the port a packet leaves by, devices see
-/// the same address.
-fn start_pool(
-    workers: usize,
-    socket: &Arc<UdpSocket>,
-    buffers: &Arc<Buffers>,
-) -> io::Result<Pool<MediaSession>> {
-    let (socket, buffers) = (Arc::clone(socket), Arc::clone(buffers));
-    Pool::start(workers, move || Desk {
-        socket: Arc::clone(&socket),
-        buffers: Arc::clone(&buffers),
-        scratch: Scratch::new(),
-    })
 }
 
 /// A gateway on threads of its own, stopped at the latest when this is dropped.

@@ -5,9 +5,10 @@
 //!                                                                        │
 //!  UDP ─▶ media_io ─▶ media_session: opens, judges, mailbox ─▶ pool ─▶ backend ─▶ UDP
 //! ```
-//! Files whose name ends in `_io`, [`Gateway`] and `pool` have sockets, threads and clocks; the
-//! others are told. Codec state belongs to the session: its frames run in order, one at a time, on
-//! whichever worker is free. Everything that is refused or dropped has a counter of its own.
+//! Sockets, threads and clocks are in the files whose name ends in `_io`, in `pool` and in `parts`,
+//! which wires everything together; the others are told. Codec state belongs to the session: its
+//! frames run in order, one at a time, on whichever worker is free. Everything that is refused or
+//! dropped has a counter of its own.
 //!
 //! Deliberately absent: routing by topic, retained messages and acknowledged delivery (this is no
 //! broker), reordering and concealment of lost packets (devices and real gateways have neither), TLS.
@@ -25,6 +26,7 @@ mod mailbox;
 mod media_io;
 mod media_session;
 mod mqtt;
+mod parts;
 mod pool;
 mod sessions;
 mod settings;

@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::{env, thread};
@@ -113,8 +113,8 @@ async fn asked_to_stop(mut interrupt: Signal, mut terminate: Signal, until_stdin
 fn watch_stdin() -> oneshot::Receiver<()> {
     let (closed, watch) = oneshot::channel();
     thread::spawn(move || {
-        let mut ignored = [0; 1024];
-        while matches!(io::stdin().lock().read(&mut ignored), Ok(1..)) {}
+        // Whatever ends it, an error too, there is nobody left who could close it.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         drop(closed);
     });
     watch
@@ -154,7 +154,7 @@ fn fit_open_files(mut settings: Settings) -> Settings {
     let Ok(limits) = platform::open_files() else { return settings };
     let hard = usize::try_from(limits.hard).unwrap_or(usize::MAX);
     let possible = wanted.min(hard.saturating_sub(OTHER_FILES)).max(1);
-    let raised = platform::raise_open_files((possible + OTHER_FILES).min(hard) as u64);
+    let raised = platform::raise_open_files(possible.saturating_add(OTHER_FILES).min(hard) as u64);
     if let Err(error) = raised {
         tracing::warn!("{error}");
     } else if possible < wanted {

@@ -81,7 +81,12 @@ enum Phase {
 impl<A> RunQueue<A> {
     fn new(workers: usize) -> Self {
         Self {
-            state: Mutex::new(State { waiting: VecDeque::new(), phase: Phase::Serving, workers }),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                phase: Phase::Serving,
+                workers,
+                idle: 0,
+            }),
             changed: Condvar::new(),
             worker_left: Condvar::new(),
         }

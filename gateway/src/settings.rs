@@ -73,6 +73,8 @@ pub enum SettingsError {
         /// What may be set.
         allowed: RangeInclusive<usize>,
     },
+    /// A time limit that nothing can keep; carries section and key.
+    NoTime(&'static str),
     /// Devices would be told to send to an address that is none.
     NothingToAdvertise(std::net::SocketAddr),
 }
@@ -85,6 +87,7 @@ impl fmt::Display for SettingsError {
             Self::OutOfRange { key, seen, allowed } => {
                 write!(f, "{key} is {seen}: allowed are {} to {}", allowed.start(), allowed.end())
             }
+            Self::NoTime(key) => write!(f, "{key} is 0: at least 1ms is needed"),
             Self::NothingToAdvertise(listen) => write!(
                 f,
                 "media.listen is {listen}, which is no address that devices can send to: name \
@@ -99,7 +102,7 @@ impl Error for SettingsError {
         match self {
             Self::Unreadable { cause, .. } => Some(cause),
             Self::Invalid { cause, .. } => Some(cause),
-            Self::OutOfRange { .. } | Self::NothingToAdvertise(_) => None,
+            Self::OutOfRange { .. } | Self::NoTime(_) | Self::NothingToAdvertise(_) => None,
         }
     }
 }
@@ -136,6 +139,14 @@ impl Settings {
             if !allowed.contains(&seen) {
                 return Err(SettingsError::OutOfRange { key, seen, allowed });
             }
+        }
+        let limits = [
+            ("control.connect_timeout", self.control.connect_timeout),
+            ("control.write_timeout", self.control.write_timeout),
+            ("media.audio_timeout", self.media.audio_timeout),
+        ];
+        if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_zero()) {
+            return Err(SettingsError::NoTime(key));
         }
         if self.media.listen.ip().is_unspecified() && self.media.advertise.is_none() {
             return Err(SettingsError::NothingToAdvertise(self.media.listen));
@@ -226,6 +237,10 @@ mod tests {
         };
         assert_eq!(with(|s| s.pool.workers = 0), "pool.workers is 0: allowed are 1 to 256");
         assert_eq!(with(|s| s.media.mailbox = 0), "media.mailbox is 0: allowed are 1 to 1000");
+        assert_eq!(
+            with(|s| s.media.audio_timeout = Duration::ZERO),
+            "media.audio_timeout is 0: at least 1ms is needed"
+        );
         let everywhere = with(|s| s.media.listen = "0.0.0.0:8884".parse().unwrap());
         assert!(everywhere.starts_with("media.listen is 0.0.0.0:8884"), "{everywhere}");
         let mut settings = Settings::default();

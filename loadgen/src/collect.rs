@@ -194,7 +194,7 @@ pub(crate) fn millis(span: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::CallFailure;
+    use crate::line::CallFailure;
     use crate::scenario::Phase;
     use measure::{Distribution, Quantity};
     use protocol::device_session::{AudioEnd, HelloFailure};
@@ -217,7 +217,11 @@ mod tests {
         let times = || Distribution::new(Quantity::Time);
         let sends =
             crate::media::pacer::PhaseSends { sent: 3, refused: 0, failed: 0, send_lag: times() };
-        let sent = PacerReport { phases: vec![sends; 2], largest_lag: Duration::ZERO };
+        let sent = PacerReport {
+            phases: vec![sends; 2],
+            largest_lag: Duration::ZERO,
+            priority: platform::Priority::Ordinary,
+        };
         let arrivals = crate::media::listener::PhaseArrivals {
             response_latency: times(),
             service_latency: times(),

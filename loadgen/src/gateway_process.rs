@@ -98,7 +98,8 @@ impl GatewayProcess {
         let binary = find_binary(binary)?;
         let failed = |doing: String| |error| GatewayError::Start { doing, error };
         let config = directory.join("gateway.toml");
-        std::fs::write(&config, settings.to_config()).map_err(failed(format!("write {}", config.display())))?;
+        std::fs::write(&config, settings.to_config())
+            .map_err(failed(format!("write {}", config.display())))?;
         let log_path = directory.join("gateway.log");
         let log =
             File::create(&log_path).map_err(failed(format!("create {}", log_path.display())))?;

@@ -8,6 +8,7 @@
 pub mod collect;
 pub mod device;
 pub mod gateway_process;
+pub mod line;
 pub mod media;
 pub mod plan;
 pub mod preflight;
@@ -18,6 +19,8 @@ pub mod run_directory;
 pub mod run_record;
 pub mod scenario;
 pub mod schedule;
+pub mod stage;
 pub mod timeline;
 pub mod verdict;
 pub mod voice;
+pub mod watch;

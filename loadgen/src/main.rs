@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use loadgen::run::{RunDone, RunRequest, run};
+use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::scenario::Scenario;
 use loadgen::{plan, voice};
 use reports::terminal::{self, Style};
@@ -23,6 +23,7 @@ const EXIT_CODES: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input,
 130 interrupted (the report of what ran is still written)";
 
 const BAD_INPUT: u8 = 2;
+const INTERRUPTED: u8 = 130;
 
 #[derive(Subcommand)]
 enum Command {
@@ -48,7 +49,7 @@ struct RunArgs {
     /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
     #[arg(long, value_name = "URL")]
     target: Option<String>,
-    /// The run directory [default: target/runs/<time>-<scenario>]
+    /// The run directory [default: target/runs/TIME-SCENARIO]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -56,6 +57,9 @@ struct RunArgs {
     /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
     #[arg(long, value_name = "FILE")]
     gateway_binary: Option<PathBuf>,
+    /// Run the pacing and receiving threads in real time, before everything else on this host
+    #[arg(long)]
+    rt: bool,
     /// No progress, and one line instead of the summary
     #[arg(long)]
     quiet: bool,
@@ -91,7 +95,8 @@ fn main() -> ExitCode {
             let label = if stderr().is_terminal() { "\x1b[1;31merror\x1b[0m" } else { "error" };
             // Nobody to tell when standard error is closed.
             let _ = writeln!(stderr(), "{label}: {error:#}");
-            ExitCode::from(BAD_INPUT)
+            let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
+            ExitCode::from(if interrupted { INTERRUPTED } else { BAD_INPUT })
         }
     }
 }
@@ -112,6 +117,7 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         target: args.target,
         out: args.out,
         gateway_binary: args.gateway_binary,
+        real_time: args.rt,
         quiet: args.quiet || args.json,
     })?;
     if args.json {

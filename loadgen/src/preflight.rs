@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use platform::{Clock, LimitError, raise_open_files};
 use protocol::identity::{ClientId, MacAddress, SignatureKey};
 
-use crate::device::{CallFailure, LineParts, probe};
+use crate::line::{CallFailure, LineParts, probe};
 use crate::scenario::Scenario;
 
 /// Files that a run holds open whatever its size: pipes, logs, epoll, the probe.
@@ -21,8 +21,6 @@ pub enum PreflightError {
     OpenFiles {
         /// Devices in the scenario.
         devices: u32,
-        /// Files needed for them.
-        needed: u64,
         /// What stands in the way.
         limit: LimitError,
     },
@@ -52,10 +50,10 @@ pub enum PreflightError {
 impl fmt::Display for PreflightError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenFiles { devices, needed, limit } => {
+            Self::OpenFiles { devices, limit } => {
                 write!(
                     f,
-                    "{devices} devices need {needed} open files (2 each and {FILES_BESIDE_DEVICES} more): {limit}"
+                    "{devices} devices (2 files each and {FILES_BESIDE_DEVICES} beside): {limit}"
                 )
             }
             Self::TargetForm { seen, why } => write!(
@@ -94,11 +92,9 @@ impl std::error::Error for PreflightError {}
 pub fn open_files(scenario: &Scenario) -> Result<(), PreflightError> {
     let devices = scenario.most_devices();
     let needed = u64::from(devices) * FILES_PER_DEVICE + FILES_BESIDE_DEVICES;
-    raise_open_files(needed).map(|_| ()).map_err(|limit| PreflightError::OpenFiles {
-        devices,
-        needed,
-        limit,
-    })
+    raise_open_files(needed)
+        .map(|_| ())
+        .map_err(|limit| PreflightError::OpenFiles { devices, limit })
 }
 
 /// Reads `mqtt://HOST:PORT`.
@@ -134,7 +130,6 @@ pub async fn handshake(
     scenario: &Scenario,
     mqtt: SocketAddr,
     key: Option<SignatureKey>,
-    clock: Clock,
 ) -> Result<(), PreflightError> {
     let signed = key.is_some();
     let parts = LineParts {
@@ -149,7 +144,11 @@ pub async fn handshake(
         uplink: scenario.devices.format(),
         timeouts: scenario.devices.timeouts(),
     };
-    probe(parts, clock).await.map_err(|failure| PreflightError::Target { mqtt, failure, signed })
+    probe(parts, Clock::start()).await.map_err(|failure| PreflightError::Target {
+        mqtt,
+        failure,
+        signed,
+    })
 }
 
 #[cfg(test)]

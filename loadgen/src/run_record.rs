@@ -8,15 +8,17 @@ use std::time::Duration;
 use measure::record::{FORMAT, Measurements, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence};
 use measure::{Metric, Statistic};
-use platform::Host;
+use platform::{Host, Priority};
 use serde_json::{Value, json};
 
 use crate::collect::millis;
-use crate::run::{EndedEarly, Performed, exit_code};
+use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
 use crate::scenario::Scenario;
 use crate::schedule::DeviceTraits;
+use crate::stage::Performed;
 use crate::verdict::{self, Measured};
+use crate::watch::EndedEarly;
 
 /// A scenario that was performed.
 pub struct Ran<'a> {
@@ -187,6 +189,14 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ("load_end_ms".to_owned(), json!(millis(performed.load_end.since_start()))),
         ("decoded_devices".to_owned(), json!(scenario.devices.decode.min(scenario.most_devices()))),
         ("duration_checked".to_owned(), json!("every answer")),
+        (
+            "pacer_priority".to_owned(),
+            json!(match performed.sent.priority {
+                Priority::RealTime => "real-time (SCHED_RR 1)",
+                Priority::Raised => "raised (nice -12)",
+                Priority::Ordinary => "ordinary",
+            }),
+        ),
         ("voices".to_owned(), json!(performed.voices)),
         (
             "speech".to_owned(),

@@ -5,7 +5,8 @@
 //! waits on many sockets ([`Poller`]) and looks at processes, the host and its limits. Policy is
 //! absent: nothing here decides when to send, what to drop or whether a run is valid.
 //!
-//! Linux with glibc, 64 bit. `unsafe` is confined to one call in `recvmmsg.rs`.
+//! Linux with glibc, 64 bit. `unsafe` is confined to one call in `recvmmsg.rs` and two in
+//! `priority.rs`.
 
 mod ancillary;
 mod clock;
@@ -13,6 +14,7 @@ mod host;
 mod limits;
 mod netstat;
 mod poll;
+mod priority;
 mod process;
 mod receive;
 mod recvmmsg;
@@ -23,6 +25,7 @@ pub use host::{Host, steal_time};
 pub use limits::{LimitError, OpenFiles, open_files, raise_open_files};
 pub use netstat::UdpCounters;
 pub use poll::{Events, Poller, Waker};
+pub use priority::{Priority, prioritise_thread};
 pub use process::{GoneError, ProcessSampler, Usage};
 pub use receive::{Datagram, MAX_BATCH, ReceiveBatch, Received};
 pub use udp::{UdpOptions, bind_udp, connect_udp, receive_buffer_bytes};

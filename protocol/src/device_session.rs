@@ -310,7 +310,7 @@ mod tests {
         Disconnected,
         OpenAudio,
         CloseAudio,
-        Says(GatewayMessage),
+        Says(Box<GatewayMessage>),
         Packet,
         Tick,
     }
@@ -329,7 +329,7 @@ mod tests {
                 Disconnected => session.disconnected(now, &mut events),
                 OpenAudio => session.open_audio(now, &mut events),
                 CloseAudio => session.close_audio(&mut events),
-                Says(message) => session.message(now, message, &mut events),
+                Says(message) => session.message(now, *message, &mut events),
                 Packet => session.packet(now),
                 Tick => session.tick(now, &mut events),
             }
@@ -337,8 +337,12 @@ mod tests {
         events
     }
 
+    fn says(message: GatewayMessage) -> Step {
+        Says(Box::new(message))
+    }
+
     fn granted(session_id: &str) -> Step {
-        Says(GatewayMessage::Hello(grant(session_id).to_hello()))
+        says(GatewayMessage::Hello(grant(session_id).to_hello()))
     }
 
     fn sent_hello() -> DeviceEvent {
@@ -377,20 +381,20 @@ mod tests {
     fn a_refused_or_unusable_hello_says_why() {
         let refusal = ErrorMessage { message: "full".to_owned() };
         assert_eq!(
-            after(vec![(0, Connected), (1, OpenAudio), (1, Says(GatewayMessage::Error(refusal)))]),
+            after(vec![(0, Connected), (1, OpenAudio), (1, says(GatewayMessage::Error(refusal)))]),
             [DeviceEvent::HelloFailed(HelloFailure::Refused("full".to_owned()))]
         );
         let mut hello = grant("s").to_hello();
         hello.udp.key = "short".to_owned();
         let events =
-            after(vec![(0, Connected), (1, OpenAudio), (1, Says(GatewayMessage::Hello(hello)))]);
+            after(vec![(0, Connected), (1, OpenAudio), (1, says(GatewayMessage::Hello(hello)))]);
         assert!(matches!(events[..], [DeviceEvent::HelloFailed(HelloFailure::Unusable(_))]));
     }
 
     #[test]
     fn goodbye_from_the_gateway_ends_the_named_session_unanswered() {
         let open = || vec![(0, Connected), (1, OpenAudio), (1, granted("s"))];
-        let then = |message| after(open().into_iter().chain([(2, Says(message))]).collect());
+        let then = |message| after(open().into_iter().chain([(2, says(message))]).collect());
         let ended = [DeviceEvent::AudioClosed(AudioEnd::GatewayGoodbye)];
         assert_eq!(then(GatewayMessage::Goodbye(goodbye(Some("s")))), ended);
         assert_eq!(then(GatewayMessage::Goodbye(goodbye(None))), ended);
@@ -442,7 +446,7 @@ mod tests {
     #[test]
     fn mcp_requests_are_answered_in_any_state_but_offline_hello_is_not_sent() {
         let request = Mcp { session_id: None, payload: mcp::initialize(10_000) };
-        let events = after(vec![(0, Connected), (0, Says(GatewayMessage::Mcp(request)))]);
+        let events = after(vec![(0, Connected), (0, says(GatewayMessage::Mcp(request)))]);
         assert!(matches!(&events[..], [DeviceEvent::Send(DeviceMessage::Mcp(answer))]
             if mcp::answered_id(&answer.payload) == Some(10_000)));
         assert_eq!(after(vec![(0, OpenAudio)]), []);

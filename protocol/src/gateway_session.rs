@@ -243,7 +243,7 @@ mod tests {
 
     const UPLINK: AudioFormat =
         AudioFormat { sample_rate: SampleRate::HZ_16000, frame: FrameDuration::MS_60 };
-    const KEEP_ALIVE: Duration = Duration::from_secs(240);
+    const KEEP_ALIVE: Duration = Duration::from_mins(4);
 
     fn grant(n: u8) -> AudioGrant {
         AudioGrant {
@@ -412,8 +412,7 @@ mod tests {
         fixture.says(100, goodbye());
         assert_eq!(fixture.session.next_deadline(), Some(seconds(460)));
         assert_eq!(fixture.tick(459), []);
-        let dropped =
-            GatewayEvent::Disconnect(DisconnectReason::KeepAlive(Duration::from_secs(360)));
+        let dropped = GatewayEvent::Disconnect(DisconnectReason::KeepAlive(Duration::from_mins(6)));
         assert_eq!(fixture.tick(460), [dropped]);
         let forever = GatewaySession::connected(
             Moment::START,

@@ -209,22 +209,17 @@ impl Conversation {
     }
 
     /// How long the protocol has nothing to do unless something happens.
-    fn wait(&mut self) -> Option<Duration> {
-        self.note_audio();
+    fn wait(&self) -> Option<Duration> {
         let now = self.control.clock.now();
         self.session.next_deadline().map(|deadline| deadline.since(now))
     }
 
     fn tick(&mut self) {
-        self.note_audio();
-        self.session.tick(self.control.clock.now(), &mut self.events);
-    }
-
-    /// Media threads only note when a packet came; it is told where it can make a difference.
-    fn note_audio(&mut self) {
+        // Media threads only note when a packet came; here is where it makes a difference.
         if let Some(heard) = self.audio.as_ref().and_then(|session| session.heard()) {
             self.session.packet(heard);
         }
+        self.session.tick(self.control.clock.now(), &mut self.events);
     }
 }
 

@@ -95,14 +95,12 @@ fn requests_beside_the_call_are_answered() {
     client.send(&Packet::Subscribe(subscribe));
     let granted = vec![SubscribeReasonCode::Success(QoS::AtMostOnce)];
     assert_eq!(client.next(), Some(Packet::SubAck(SubAck::new(9, granted))));
-    client.send(&Packet::PingReq);
-    assert_eq!(client.next(), Some(Packet::PingResp));
+    client.ping();
     // Something that is no message, on a topic of the device's own choice, is counted and ignored.
     client.send(&Packet::Publish(Publish::new("elsewhere", QoS::AtMostOnce, "{")));
     let listen = Listen { session_id: None, state: ListenState::Start, mode: None, text: None };
     client.say(&DeviceMessage::Listen(listen));
-    client.send(&Packet::PingReq);
-    assert_eq!(client.next(), Some(Packet::PingResp));
+    client.ping();
     call.round_trip();
     let counters = gateway.counters();
     assert_eq!((counters.messages_malformed, counters.messages_forwarded), (1, 1));
@@ -125,8 +123,8 @@ fn a_repeated_hello_gets_a_fresh_key_and_ends_the_session_before_it() {
     assert_eq!(counters.sessions_ended.renegotiated, 1);
 
     client.say(&DeviceMessage::Goodbye(Goodbye::default()));
-    client.send(&Packet::PingReq);
-    assert_eq!(client.next(), Some(Packet::PingResp), "goodbye is not answered");
+    // Goodbye is not answered.
+    client.ping();
     assert_eq!(gateway.counters().sessions_ended.device_goodbye, 1);
 }
 
@@ -173,6 +171,24 @@ fn a_silent_session_is_ended_with_goodbye_and_its_connection_stays() {
         other => panic!("{other:?}"),
     }
     client.call();
+    assert_eq!(gateway.counters().sessions_ended.silence, 1);
+}
+
+#[test]
+fn audio_keeps_a_session_open() {
+    let gateway =
+        start(Backend::Relay, |settings| settings.media.audio_timeout = Duration::from_secs(2));
+    let mut talker = Client::connect(gateway.mqtt_addr(), CLIENT_ID);
+    let mut talking = talker.call();
+    // Opened later, so that the talker's would end first if audio did not count.
+    let mut silent = Client::connect(gateway.mqtt_addr(), "GID_test@@@aa_bb_cc_dd_ee_00@@@uuid");
+    silent.call();
+    let ended = std::thread::spawn(move || silent.hear());
+    while !ended.is_finished() {
+        talking.round_trip();
+    }
+    assert!(matches!(ended.join().unwrap(), GatewayMessage::Goodbye(_)));
+    talking.round_trip();
     assert_eq!(gateway.counters().sessions_ended.silence, 1);
 }
 

@@ -71,15 +71,37 @@ fn a_connection_that_does_not_send_connect_in_time_is_closed() {
 }
 
 #[test]
-fn a_device_that_goes_silent_is_dropped_after_one_and_a_half_keep_alives() {
+fn a_device_is_dropped_after_one_and_a_half_keep_alives_of_silence() {
     let gateway = start(Backend::Relay, |_| {});
-    let mut connect = Connect::new(CLIENT_ID);
-    connect.keep_alive = 1;
-    let (mut client, code) = Client::try_connect(gateway.mqtt_addr(), connect);
-    assert_eq!(code, ConnectReturnCode::Success);
-    client.send(&Packet::PingReq);
-    client.wait_closed();
+    let connect = |client_id| {
+        let mut connect = Connect::new(client_id);
+        connect.keep_alive = 2;
+        let (client, code) = Client::try_connect(gateway.mqtt_addr(), connect);
+        assert_eq!(code, ConnectReturnCode::Success);
+        client
+    };
+    // The one that goes on talking was there first, so that silence would have ended it first.
+    let mut talker = connect(CLIENT_ID);
+    let silent = connect("GID_test@@@aa_bb_cc_dd_ee_00@@@uuid");
+    let dropped = std::thread::spawn(|| silent.wait_closed());
+    while !dropped.is_finished() {
+        talker.ping();
+        std::thread::yield_now();
+    }
+    dropped.join().unwrap();
+    talker.ping();
     assert_eq!(gateway.counters().closed.keep_alive, 1);
+}
+
+#[test]
+fn a_device_that_does_not_read_is_dropped() {
+    let gateway = start(Backend::Relay, |settings| {
+        settings.control.write_timeout = Duration::from_millis(50);
+    });
+    let mut deaf = Client::connect(gateway.mqtt_addr(), CLIENT_ID);
+    // Every request has an answer, until the kernel holds as many of them as it can.
+    deaf.flood(&[0xC0, 0x00].repeat(1 << 16));
+    assert_eq!(gateway.counters().closed.write_stalled, 1);
 }
 
 #[test]

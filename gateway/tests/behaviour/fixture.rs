@@ -1,6 +1,6 @@
 //! A device on real sockets: says what a test has it say, and waits for answers with a bound.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -87,6 +87,20 @@ impl Client {
         let _ = self.stream.write_all(bytes);
     }
 
+    /// Sends `bytes` again and again without reading, until the gateway closes the connection.
+    pub(crate) fn flood(&mut self, bytes: &[u8]) {
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        loop {
+            match self.stream.write_all(bytes) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    panic!("still connected after {PATIENCE:?}")
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
     pub(crate) fn say(&mut self, message: &DeviceMessage) {
         let publish = Publish::new("device-server", QoS::AtMostOnce, message.to_json());
         self.send(&Packet::Publish(publish));
@@ -104,24 +118,40 @@ impl Client {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(len) => self.incoming.extend_from_slice(&bytes[..len]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("neither an answer nor an end within {PATIENCE:?}: {error}"),
             }
         }
     }
 
-    /// The next message that is no MCP request.
-    pub(crate) fn hear(&mut self) -> GatewayMessage {
+    /// The next packet that is no MCP request, which this device leaves unanswered.
+    fn next_but_mcp(&mut self) -> Option<Packet> {
         loop {
             match self.next() {
-                Some(Packet::Publish(publish)) => match GatewayMessage::parse(&publish.payload) {
-                    Ok(GatewayMessage::Mcp(_)) => {}
-                    Ok(message) => return message,
-                    Err(error) => panic!("the gateway published no message: {error}"),
-                },
-                other => panic!("expected a message, got {other:?}"),
+                Some(Packet::Publish(publish))
+                    if matches!(
+                        GatewayMessage::parse(&publish.payload),
+                        Ok(GatewayMessage::Mcp(_))
+                    ) => {}
+                other => return other,
             }
         }
+    }
+
+    /// The next message.
+    pub(crate) fn hear(&mut self) -> GatewayMessage {
+        match self.next_but_mcp() {
+            Some(Packet::Publish(publish)) => {
+                GatewayMessage::parse(&publish.payload).expect("gateways publish messages")
+            }
+            other => panic!("expected a message, got {other:?}"),
+        }
+    }
+
+    /// Sends PINGREQ, to which the next packet must be the answer: all before it was handled.
+    pub(crate) fn ping(&mut self) {
+        self.send(&Packet::PingReq);
+        assert_eq!(self.next_but_mcp(), Some(Packet::PingResp));
     }
 
     /// Waits until the gateway closes the connection, whatever it says before.

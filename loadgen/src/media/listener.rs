@@ -11,7 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use measure::{Distribution, Metric, Quantity};
-use platform::{Clock, Events, Poller, RealtimeOffset, ReceiveBatch, Waker};
+use platform::{
+    Clock, Events, Poller, Priority, RealtimeOffset, ReceiveBatch, Waker, prioritise_thread,
+};
 use protocol::Moment;
 use protocol::opus::PacketShape;
 use protocol::packet::Header;
@@ -102,7 +104,12 @@ impl Listener {
     ///
     /// # Errors
     /// When the operating system gives no thread or file descriptor.
-    pub fn start(clock: Clock, phases: PhaseTimes, checker: CheckerInbox) -> io::Result<Self> {
+    pub fn start(
+        clock: Clock,
+        phases: PhaseTimes,
+        checker: CheckerInbox,
+        wish: Priority,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             poller: Poller::new()?,
             orders: Mutex::new(Vec::new()),
@@ -129,7 +136,11 @@ impl Listener {
             phases,
             shared: Arc::clone(&shared),
         };
-        let thread = thread::Builder::new().name("din-listener".to_owned()).spawn(|| run.run())?;
+        let thread = thread::Builder::new().name("din-listener".to_owned()).spawn(move || {
+            // Late reading is no late arrival, as the kernel stamps arrivals; a full buffer is.
+            prioritise_thread(wish);
+            run.run()
+        })?;
         Ok(Self { shared, waker, thread })
     }
 
@@ -435,7 +446,9 @@ mod tests {
         let hold = Duration::from_secs(10);
         let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
         let checker = Checker::start(0, protocol::SampleRate::HZ_24000).unwrap();
-        let listener = Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox()).unwrap();
+        let listener =
+            Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox(), Priority::Ordinary)
+                .unwrap();
 
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let call = Arc::new(call_to(&peer, 1, Moment::START));

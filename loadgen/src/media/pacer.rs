@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use measure::{Distribution, Quantity};
-use platform::Clock;
+use platform::{Clock, Priority, prioritise_thread};
 use protocol::Moment;
 
 use super::uplink::Uplink;
@@ -43,6 +43,8 @@ pub struct PacerReport {
     pub phases: Vec<PhaseSends>,
     /// The largest send lag after [`WARM_UP`].
     pub largest_lag: Duration,
+    /// How much before others the thread ran.
+    pub priority: Priority,
 }
 
 /// What was sent of the frames due within one phase.
@@ -59,11 +61,11 @@ pub struct PhaseSends {
 }
 
 impl Pacer {
-    /// Starts the thread.
+    /// Starts the thread, with the priority of `wish` if that is granted.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(clock: Clock, phases: PhaseTimes) -> io::Result<Self> {
+    pub fn start(clock: Clock, phases: PhaseTimes, wish: Priority) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             joining: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
@@ -74,6 +76,7 @@ impl Pacer {
             report: PacerReport {
                 phases: vec![PhaseSends::new(); phases.count()],
                 largest_lag: Duration::ZERO,
+                priority: wish,
             },
             phases,
             wheel: SlotWheel::new(),
@@ -118,6 +121,7 @@ impl PacerThread {
     fn run(mut self) -> PacerReport {
         // The default slack of 50 µs would add to every lag. Without it frames are still sent.
         let _ = platform::set_timer_slack();
+        self.report.priority = prioritise_thread(self.report.priority);
         let mut due = Vec::new();
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.admit();
@@ -219,7 +223,7 @@ mod tests {
         peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let clock = Clock::start();
         let call = Arc::new(call_to(&peer, 1, clock.now() + Duration::from_millis(5)));
-        let pacer = Pacer::start(clock, phases()).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
         pacer.join(uplink(&call));
         // 1 s of 60 ms frames: 0, 60, … 960 ms.
         let mut bytes = [0; 100];
@@ -242,7 +246,7 @@ mod tests {
         let clock = Clock::start();
         let call = Arc::new(call_to(&peer, 1, clock.now() + Duration::from_millis(5)));
         call.end(Moment::START);
-        let pacer = Pacer::start(clock, phases()).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
         pacer.join(uplink(&call));
         wait_until_done(&call);
         assert_eq!(pacer.stop().phases[0].sent, 0);
@@ -254,7 +258,7 @@ mod tests {
         let clock = Clock::start();
         let call = Arc::new(call_to(&gone, 1, clock.now() + Duration::from_millis(5)));
         drop(gone);
-        let pacer = Pacer::start(clock, phases()).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
         pacer.join(uplink(&call));
         wait_until_done(&call);
         let report = pacer.stop();

@@ -1,8 +1,8 @@
 //! A scenario: the load, the gateway and the limits of a run, valid by construction.
 //!
 //! [`Scenario::load`] is the only door: a file that gets through has known keys, values within
-//! range and limits on metrics that exist. See [`file`] for the form and [`error`] for what a
-//! wrong file is told.
+//! range and limits on metrics that exist. See `file.rs` for the form and `error.rs` for what
+//! a wrong file is told.
 
 mod duration;
 mod error;

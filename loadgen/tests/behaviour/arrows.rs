@@ -15,7 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reports", &["measure"]),
     ("gateway", &["protocol", "platform", "codec", "measure"]),
     ("loadgen", &["protocol", "platform", "codec", "simnet", "measure", "reports"]),
-    ("benches", &["protocol", "platform", "codec", "simnet", "measure", "reports", "gateway", "loadgen"]),
+    (
+        "benches",
+        &["protocol", "platform", "codec", "simnet", "measure", "reports", "gateway", "loadgen"],
+    ),
 ];
 
 /// More arrows that development (tests, examples) may have.

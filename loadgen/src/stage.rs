@@ -1,0 +1,167 @@
+//! Performs a scenario: everything that runs at the same time, begun and ended in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use platform::{Clock, Priority};
+use protocol::identity::SignatureKey;
+use protocol::{Moment, SampleRate};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::collect::{Collected, Parts, collect};
+use crate::device::{self, Fleet};
+use crate::gateway_process::GatewayProcess;
+use crate::media::checker::Checker;
+use crate::media::listener::{Listener, ListenerReport};
+use crate::media::pacer::{Pacer, PacerReport};
+use crate::preflight;
+use crate::progress::Progress;
+use crate::run::{RunError, system};
+use crate::scenario::Scenario;
+use crate::schedule::Schedule;
+use crate::timeline::Timeline;
+use crate::voice::Voice;
+use crate::watch::{EndedEarly, Interrupt, Watch};
+
+/// What is needed to perform a scenario.
+pub struct Stage<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The gateway's MQTT address.
+    pub mqtt: SocketAddr,
+    /// The gateway's process, if it is one of ours.
+    pub gateway: Option<GatewayProcess>,
+    /// What the devices say.
+    pub voices: Vec<Arc<Voice>>,
+    /// How much before others the media threads shall run.
+    pub priority: Priority,
+    /// Where progress is shown.
+    pub progress: Progress,
+}
+
+/// What a performance left behind.
+pub struct Performed {
+    /// The whole load, as it was decided.
+    pub schedule: Schedule,
+    /// Where the gateway was.
+    pub mqtt: SocketAddr,
+    /// What the reference gateway said when it was up; `None` for a foreign one.
+    pub announced: Option<Value>,
+    /// The reference gateway's counters at its end.
+    pub counters: Value,
+    /// From the start of the run to the end of the drain.
+    pub duration: Duration,
+    /// When the load ended.
+    pub load_end: Moment,
+    /// Why the run ended before its time.
+    pub ended_early: Option<EndedEarly>,
+    /// Measurements and failures.
+    pub collected: Collected,
+    /// What the pacer did.
+    pub sent: PacerReport,
+    /// What the listener heard.
+    pub received: ListenerReport,
+    /// One row a second.
+    pub timeline: Timeline,
+    /// How many voices were spoken.
+    pub voices: usize,
+}
+
+impl Stage<'_> {
+    /// Checks the target, holds all calls, and takes down what was put up.
+    ///
+    /// # Errors
+    /// [`RunError`] when the target is none or a thread cannot be had; nothing has run then.
+    pub async fn perform(mut self) -> Result<Performed, RunError> {
+        let key = std::env::var(SignatureKey::VARIABLE).ok().and_then(SignatureKey::new);
+        let mut interrupt = Interrupt::new().map_err(system("listen for Ctrl-C"))?;
+        tokio::select! {
+            answered = preflight::handshake(self.scenario, self.mqtt, key.clone()) => answered?,
+            () = interrupt.next() => return Err(RunError::Interrupted),
+        }
+
+        let schedule = Schedule::new(&self.scenario.phases);
+        let (stop, stopping) = watch::channel(false);
+        let (fleet, checker) = self.assemble(&schedule, key, stopping)?;
+        let mut calls = JoinSet::new();
+        for &planned in &schedule.calls {
+            let call = device::call(Arc::clone(&fleet), planned);
+            calls.spawn(async move { (planned, call.await) });
+        }
+        let mut watch =
+            Watch::new(&fleet, self.scenario, &schedule, self.gateway.as_mut(), &mut self.progress);
+        let (outcomes, ended_early) = watch.until_over(&mut calls, &stop, &mut interrupt).await;
+        let timeline = watch.finish();
+        self.progress.end();
+        let duration = fleet.clock.now().since_start();
+
+        // Calls that did not end in time still share the fleet.
+        calls.shutdown().await;
+        let fleet = Arc::into_inner(fleet).expect("all calls have ended");
+        let sent = fleet.pacer.stop();
+        let received = fleet.listener.stop();
+        let checked = checker.stop();
+        let planned_end = schedule.phases.end();
+        let load_end = ended_early.as_ref().map_or(planned_end, |end| end.at().min(planned_end));
+        let collected = collect(&Parts {
+            phases: &schedule.phases,
+            frame: self.scenario.devices.encoder.frame,
+            load_end,
+            calls: &outcomes,
+            sent: &sent,
+            received: &received,
+            checked,
+        });
+        Ok(Performed {
+            schedule,
+            mqtt: self.mqtt,
+            announced: self.gateway.as_ref().map(|gateway| gateway.announced.clone()),
+            counters: self.gateway.map_or(Value::Null, GatewayProcess::stop),
+            duration,
+            load_end,
+            ended_early,
+            collected,
+            sent,
+            received,
+            timeline,
+            voices: fleet.voices.len(),
+        })
+    }
+
+    /// Starts the media threads and the run's clock.
+    fn assemble(
+        &mut self,
+        schedule: &Schedule,
+        key: Option<SignatureKey>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(Arc<Fleet>, Checker), RunError> {
+        let devices = &self.scenario.devices;
+        let clock = Clock::start();
+        let checker = Checker::start(devices.decode, SampleRate::HZ_24000)
+            .map_err(system("start the checker"))?;
+        let phases = &schedule.phases;
+        let listener = Listener::start(clock, phases.clone(), checker.inbox(), self.priority)
+            .map_err(system("start the listener"))?;
+        let pacer = Pacer::start(clock, phases.clone(), self.priority)
+            .map_err(system("start the pacer"))?;
+        let fleet = Fleet {
+            clock,
+            mqtt: self.mqtt,
+            key,
+            uplink: devices.format(),
+            timeouts: devices.timeouts(),
+            voices: std::mem::take(&mut self.voices),
+            seed: self.scenario.seed,
+            drain: self.scenario.drain,
+            pacer,
+            listener,
+            stop,
+            open: AtomicU32::new(0),
+        };
+        Ok((Arc::new(fleet), checker))
+    }
+}

@@ -1,0 +1,240 @@
+//! Looks after a run while it goes on: the end of calls, the gateway's life, Ctrl-C, and once a
+//! second resources, timeline and progress.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use measure::{Distribution, Quantity, Statistic};
+use protocol::Moment;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::device::{CallOutcome, Fleet};
+use crate::gateway_process::GatewayProcess;
+use crate::progress::{Progress, Snapshot};
+use crate::resources::Resources;
+use crate::scenario::Scenario;
+use crate::schedule::{PlannedCall, Schedule};
+use crate::timeline::{Row, Timeline};
+
+/// How often the run looks at the gateway's process.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks in a second.
+const TICKS_PER_SECOND: u64 = 10;
+/// How long calls may take to say goodbye after the load, beside the drain.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// Why a run ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndedEarly {
+    /// Ctrl-C or SIGTERM, at this moment.
+    Interrupted(Moment),
+    /// The reference gateway ended by itself.
+    GatewayExited {
+        /// When it was noticed.
+        at: Moment,
+        /// How it ended.
+        exit: String,
+    },
+}
+
+impl EndedEarly {
+    /// When it was noticed.
+    pub fn at(&self) -> Moment {
+        match self {
+            Self::Interrupted(at) | Self::GatewayExited { at, .. } => *at,
+        }
+    }
+}
+
+impl fmt::Display for EndedEarly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted(at) => write!(f, "interrupted after {at}"),
+            Self::GatewayExited { at, exit } => {
+                write!(f, "the reference gateway ended after {at} ({exit})")
+            }
+        }
+    }
+}
+
+/// Looks after a run while it goes on.
+pub struct Watch<'a> {
+    fleet: &'a Fleet,
+    scenario: &'a Scenario,
+    schedule: &'a Schedule,
+    resources: Resources,
+    timeline: Timeline,
+    gateway: Option<&'a mut GatewayProcess>,
+    progress: &'a mut Progress,
+    interval: Distribution,
+    sent_before: u64,
+    answered_before: u64,
+}
+
+/// What became of each call, in the order in which they ended.
+pub type Outcomes = Vec<(PlannedCall, CallOutcome)>;
+
+impl<'a> Watch<'a> {
+    /// A watch over the calls of `fleet`.
+    pub fn new(
+        fleet: &'a Fleet,
+        scenario: &'a Scenario,
+        schedule: &'a Schedule,
+        gateway: Option<&'a mut GatewayProcess>,
+        progress: &'a mut Progress,
+    ) -> Self {
+        let gateway_pid = gateway.as_ref().map(|gateway| gateway.pid());
+        Self {
+            fleet,
+            scenario,
+            schedule,
+            resources: Resources::new(fleet.clock, gateway_pid),
+            timeline: Timeline::default(),
+            gateway,
+            progress,
+            interval: Distribution::new(Quantity::Time),
+            sent_before: 0,
+            answered_before: 0,
+        }
+    }
+
+    /// Returns when every call has ended and the load is over; tells them to end before that when
+    /// somebody interrupts or the gateway is gone.
+    pub async fn until_over(
+        &mut self,
+        calls: &mut JoinSet<(PlannedCall, CallOutcome)>,
+        stop: &watch::Sender<bool>,
+        interrupt: &mut Interrupt,
+    ) -> (Outcomes, Option<EndedEarly>) {
+        let mut outcomes = Vec::with_capacity(calls.len());
+        let mut ended_early = None;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut tick = 0;
+        // After this moment nobody is waited for.
+        let mut patience = self.schedule.phases.end() + self.scenario.drain + FAREWELL;
+        let mut calls_over = false;
+        loop {
+            // A phase without devices has its time too, as long as there is a gateway to watch.
+            let load_over = self.fleet.clock.now() >= self.schedule.phases.end()
+                || ended_early.is_some()
+                || self.gateway.is_none();
+            if calls_over && load_over {
+                return (outcomes, ended_early);
+            }
+            tokio::select! {
+                ended = calls.join_next(), if !calls_over => match ended {
+                    Some(ended) => outcomes.push(ended.expect("calls neither panic nor are aborted")),
+                    None => calls_over = true,
+                },
+                _ = ticks.tick() => {
+                    tick += 1;
+                    if tick % TICKS_PER_SECOND == 0 {
+                        self.look();
+                    }
+                    let now = self.fleet.clock.now();
+                    let exit = self.gateway.as_mut().and_then(|gateway| gateway.exited());
+                    if let (Some(exit), None) = (exit, &ended_early) {
+                        let ended = EndedEarly::GatewayExited { at: now, exit: exit.to_string() };
+                        self.end(ended, &mut ended_early, stop, &mut patience);
+                    }
+                    if now >= patience {
+                        return (outcomes, ended_early);
+                    }
+                }
+                () = interrupt.next() => {
+                    let now = self.fleet.clock.now();
+                    if matches!(ended_early, Some(EndedEarly::Interrupted(_))) {
+                        // A second Ctrl-C waits for nobody, but what ran is still reported.
+                        return (outcomes, ended_early);
+                    }
+                    self.end(EndedEarly::Interrupted(now), &mut ended_early, stop, &mut patience);
+                }
+            }
+        }
+    }
+
+    fn end(
+        &mut self,
+        why: EndedEarly,
+        ended_early: &mut Option<EndedEarly>,
+        stop: &watch::Sender<bool>,
+        patience: &mut Moment,
+    ) {
+        self.progress
+            .note(&format!("{why}; waiting for the last answers, then the report follows"));
+        *ended_early = Some(why);
+        *patience = self.fleet.clock.now() + self.scenario.drain + FAREWELL;
+        // Fails only when every call has ended.
+        let _ = stop.send(true);
+    }
+
+    /// Once a second: resources, a row of the timeline, a line of progress.
+    fn look(&mut self) {
+        let now = self.fleet.clock.now();
+        let phase = self.schedule.phases.phase_at(now);
+        self.fleet.listener.take_interval(&mut self.interval);
+        let (sent, answered) = (self.fleet.pacer.sent(), self.fleet.listener.answered());
+        let usage = self.resources.sample(phase);
+        let latency = |statistic| self.interval.statistic(statistic);
+        let row = Row {
+            at: now,
+            phase: self.scenario.phases[phase].name.clone(),
+            devices: self.fleet.open.load(Ordering::Relaxed),
+            sent: sent - self.sent_before,
+            answered: answered - self.answered_before,
+            latency_p50_ms: latency(Statistic::Quantile(0.5)),
+            latency_p99_ms: latency(Statistic::Quantile(0.99)),
+            latency_max_ms: latency(Statistic::Max),
+            usage,
+        };
+        self.progress.show(&Snapshot {
+            elapsed: now.since_start(),
+            length: self.scenario.length(),
+            phase: &row.phase,
+            devices: row.devices,
+            devices_most: self.scenario.most_devices(),
+            frames_per_second: row.sent,
+            unanswered: sent.saturating_sub(answered),
+            latency_p99_ms: row.latency_p99_ms,
+        });
+        (self.sent_before, self.answered_before) = (sent, answered);
+        self.timeline.rows.push(row);
+    }
+
+    /// What was seen.
+    pub fn finish(self) -> Timeline {
+        Timeline { resources: self.resources.into_phases(), ..self.timeline }
+    }
+}
+
+/// Ctrl-C, or being asked to end.
+pub struct Interrupt {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    /// From now on signals do not end the process.
+    ///
+    /// # Errors
+    /// When the operating system does not let signals be handled.
+    pub fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Ends that nobody planned: what ran is reported, and nothing is left behind.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Bench, SHORT, assert_gateway_gone, count, expected_code};
+
+/// A run of a minute that is under way: devices are up and frames were answered.
+struct UnderWay {
+    din: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    gateway: u32,
+}
+
+fn under_way(bench: &Bench) -> UnderWay {
+    let mut command = bench.din_run();
+    command.args(["--set", "phase.0.hold=60s"]);
+    let mut din = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(din.stderr.take().unwrap());
+    // The first line of progress comes after the first second.
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("3/3 devices"), "{line}");
+    let gateway = child_of(din.id());
+    UnderWay { din, stderr, gateway }
+}
+
+/// The only child of process `parent`.
+fn child_of(parent: u32) -> u32 {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let children = std::fs::read_to_string(path).unwrap();
+    children.trim().parse().unwrap_or_else(|_| panic!("one child, not `{children}`"))
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+impl UnderWay {
+    /// Waits for the end; returns exit code and summary.
+    fn end(mut self) -> (Option<i32>, String) {
+        let output = {
+            // Progress must be read on, or din could block on a full pipe.
+            let mut progress = String::new();
+            std::io::Read::read_to_string(&mut self.stderr, &mut progress).unwrap();
+            self.din.wait_with_output().unwrap()
+        };
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+#[test]
+fn ctrl_c_reports_what_ran_and_exits_130() {
+    let bench = Bench::new(SHORT);
+    let run = under_way(&bench);
+    let before = Instant::now();
+    signal("INT", run.din.id());
+    let (code, summary) = run.end();
+    assert_eq!(code, Some(130), "{summary}");
+    assert!(before.elapsed() < Duration::from_secs(30), "the rest of the minute is not waited for");
+    let record = bench.record();
+    assert_eq!(record["exit_code"], 130);
+    assert!(summary.contains("ended early: interrupted after"), "{summary}");
+    assert_eq!(count(&record, "frames_planned"), count(&record, "frames_sent"));
+    assert!(count(&record, "frames_received") > 0);
+    assert_eq!(count(&record, "frames_lost"), 0, "answers were waited for");
+    assert_eq!(count(&record, "sessions_lost"), 0, "hanging up is not losing");
+    assert_gateway_gone(&record);
+}
+
+#[test]
+fn a_gateway_killed_in_mid_run_is_counted_and_fails_the_run() {
+    let bench = Bench::new(SHORT);
+    let run = under_way(&bench);
+    signal("KILL", run.gateway);
+    let (code, summary) = run.end();
+    let record = bench.record();
+    assert_eq!(record["verdict"], "fail", "{summary}");
+    assert_eq!(code, Some(expected_code(&record)), "{summary}");
+    assert_eq!(count(&record, "gateway_exits"), 1);
+    assert_eq!(count(&record, "sessions_lost"), 3);
+    assert!(summary.contains("the reference gateway ended after"), "{summary}");
+    assert!(summary.contains("signal: 9 (SIGKILL)"), "{summary}");
+    assert!(summary.contains("3 × session lost: the MQTT connection was lost"), "{summary}");
+    assert_gateway_gone(&record);
+}
+
+#[test]
+fn a_din_killed_outright_leaves_no_gateway_behind() {
+    let bench = Bench::new(SHORT);
+    let mut run = under_way(&bench);
+    let gateway = run.gateway;
+    run.din.kill().unwrap();
+    run.din.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let name = format!("/proc/{gateway}/comm");
+    while std::fs::read_to_string(&name).is_ok_and(|name| name.trim() == "din-gateway") {
+        assert!(Instant::now() < deadline, "the gateway outlives its din");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,7 @@
+//! What `din` does, seen from outside: whole runs, refusals, endings, and the dependency arrows.
+
+mod arrows;
+mod bad_input;
+mod common;
+mod endings;
+mod runs;
