@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::scenario::Scenario;
 use loadgen::{plan, voice};
@@ -57,9 +57,9 @@ struct RunArgs {
     /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
     #[arg(long, value_name = "FILE")]
     gateway_binary: Option<PathBuf>,
-    /// Run the pacing and receiving threads in real time, before everything else on this host
-    #[arg(long)]
-    rt: bool,
+    /// How the pacing and receiving threads run, as far as this user may
+    #[arg(long, value_enum, default_value_t = Priority::RealTime)]
+    priority: Priority,
     /// No progress, and one line instead of the summary
     #[arg(long)]
     quiet: bool,
@@ -76,6 +76,26 @@ struct Overrides {
     /// Change a setting of the scenario, for example gateway.backend=relay or phase.0.devices=100
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     set: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Priority {
+    /// Before everything else on this host
+    RealTime,
+    /// With more weight than ordinary threads
+    Raised,
+    /// Like any other thread
+    Ordinary,
+}
+
+impl From<Priority> for platform::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::RealTime => Self::RealTime,
+            Priority::Raised => Self::Raised,
+            Priority::Ordinary => Self::Ordinary,
+        }
+    }
 }
 
 impl Overrides {
@@ -117,7 +137,7 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         target: args.target,
         out: args.out,
         gateway_binary: args.gateway_binary,
-        real_time: args.rt,
+        priority: args.priority.into(),
         quiet: args.quiet || args.json,
     })?;
     if args.json {

@@ -29,8 +29,8 @@ pub struct RunRequest {
     pub out: Option<PathBuf>,
     /// The reference gateway's binary; none: beside ours, or along `PATH`.
     pub gateway_binary: Option<PathBuf>,
-    /// Run the media threads before everything else on this host, if that is granted.
-    pub real_time: bool,
+    /// How much before others the media threads shall run, as far as that is granted.
+    pub priority: Priority,
     /// No progress.
     pub quiet: bool,
 }
@@ -123,7 +123,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         mqtt,
         gateway,
         voices: voices.into_iter().map(Arc::new).collect(),
-        priority: if request.real_time { Priority::RealTime } else { Priority::Raised },
+        priority: request.priority,
         progress: Progress::new(request.quiet),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
