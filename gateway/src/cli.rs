@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use gateway::{Backend, Settings, SettingsError, duration_text};
+use gateway::{Backend, Dispatch, Settings, SettingsError, duration_text};
 
 /// The reference gateway of Din: MQTT control, encrypted Opus over UDP, a pool of codec workers.
 ///
@@ -33,6 +33,10 @@ pub(crate) struct Flags {
     /// Codec worker threads [default: 2]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// How frames get their worker: round-robin, least-pending, least-work, power-of-two,
+    /// central-queue or sticky [default: central-queue]
+    #[arg(long, value_name = "POLICY")]
+    dispatch: Option<Dispatch>,
     /// Work of the encoder on a frame, 0 to 10 [default: 5]
     #[arg(long, value_name = "N", value_parser = complexity)]
     complexity: Option<codec::Complexity>,
@@ -71,6 +75,7 @@ impl Flags {
         override_with(&mut settings.backend.kind, self.backend.as_ref());
         override_with(&mut settings.backend.complexity, self.complexity.as_ref());
         override_with(&mut settings.pool.workers, self.workers.as_ref());
+        override_with(&mut settings.pool.dispatch, self.dispatch.as_ref());
         if let Some(host) = &self.advertise {
             settings.media.advertise = Some(host.clone());
         }
@@ -106,13 +111,16 @@ mod tests {
     #[test]
     fn flags_override_the_file_and_leave_the_rest() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let text = "[pool]\nworkers = 7\n[backend]\nkind = \"relay\"\ncomplexity = 9\n";
+        let text = "[pool]\nworkers = 7\ndispatch = \"sticky\"\n[backend]\nkind = \"relay\"\ncomplexity = 9\n";
         std::fs::write(file.path(), text).unwrap();
         let path = file.path().to_str().unwrap();
         let flags = ["din-gateway", "--config", path, "--workers", "3", "--udp", "127.0.0.1:0"];
+        let set_again = Flags::try_parse_from(flags.iter().chain(&["--dispatch", "least-work"]));
+        assert_eq!(set_again.unwrap().settings().unwrap().pool.dispatch, Dispatch::LeastWork);
         let settings = Flags::try_parse_from(flags).unwrap().settings().unwrap();
         assert_eq!((settings.pool.workers, settings.backend.complexity.get()), (3, 9));
         assert_eq!(settings.backend.kind, Backend::Relay);
+        assert_eq!(settings.pool.dispatch, Dispatch::Sticky);
         assert_eq!(settings.media.listen.port(), 0);
         assert_eq!(settings.control.listen.port(), 1883);
     }

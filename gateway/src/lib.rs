@@ -3,23 +3,25 @@
 //! ```text
 //!  TCP ─▶ control_io ─▶ mqtt, admission, protocol::gateway_session ─▶ sessions (by ssrc)
 //!                                                                        │
-//!  UDP ─▶ media_io ─▶ media_session: opens, judges, mailbox ─▶ pool ─▶ backend ─▶ UDP
+//!  UDP ─▶ media_io ─▶ media_session: opens, judges, mailbox ─▶ dispatch ─▶ pool ─▶ backend ─▶ UDP
 //! ```
 //! Sockets, threads and clocks are in the files whose name ends in `_io`, in `pool` and in `parts`,
 //! which wires everything together; the others are told. Codec state belongs to the session: its
-//! frames run in order, one at a time, on whichever worker is free. Everything that is refused or
-//! dropped has a counter of its own.
+//! frames run in order, one at a time, on whichever worker dispatch chooses. Everything that is
+//! refused or dropped has a counter of its own.
 //!
 //! Deliberately absent: routing by topic, retained messages and acknowledged delivery (this is no
 //! broker), reordering and concealment of lost packets (devices and real gateways have neither), TLS.
 
 mod admission;
+pub mod autoscale;
 mod backend;
 mod buffers;
 mod control_io;
 mod counters;
 mod devices;
 mod digest;
+mod dispatch;
 pub mod duration_text;
 mod gateway;
 mod mailbox;
@@ -28,12 +30,14 @@ mod media_session;
 mod mqtt;
 mod parts;
 mod pool;
+mod run_queues;
 mod sessions;
 mod settings;
 
 pub use backend::{Backend, BackendSettings, UnknownBackend};
 pub use control_io::ControlSettings;
 pub use counters::{Closed, CountersSnapshot, Dropped, Ended, Refused};
+pub use dispatch::{Dispatch, UnknownDispatch};
 pub use gateway::{Gateway, RunError, RunningGateway, StartError};
 pub use media_io::MediaSettings;
 pub use pool::PoolSettings;

@@ -81,6 +81,12 @@ impl<F> Mailbox<F> {
         if self.active { Next::Again } else { Next::Idle }
     }
 
+    /// Whether nothing waits and no worker has the session.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.active
+    }
+
     /// The session has ended: no frame is accepted any more, and those that wait are handed back.
     pub(crate) fn close(&mut self) -> impl Iterator<Item = F> {
         self.closed = true;

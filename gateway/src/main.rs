@@ -9,7 +9,7 @@ use std::{env, thread};
 
 use anyhow::Context;
 use clap::Parser;
-use gateway::{Backend, CountersSnapshot, Gateway, Settings};
+use gateway::{Backend, CountersSnapshot, Dispatch, Gateway, Settings};
 use protocol::identity::SignatureKey;
 use serde::Serialize;
 use tokio::runtime;
@@ -33,6 +33,7 @@ enum Announcement {
         libopus: String,
         backend: Backend,
         workers: usize,
+        dispatch: Dispatch,
     },
     Stopped {
         counters: Box<CountersSnapshot>,
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
         Err(error) => return bad_input(error),
     };
     let settings = Settings { signature_key: signature_key(), ..fit_open_files(settings) };
-    let (backend, workers) = (settings.backend.kind, settings.pool.workers);
+    let backend = settings.backend.kind;
+    let (workers, dispatch) = (settings.pool.workers, settings.pool.dispatch);
     let gateway = match Gateway::bind(settings) {
         Ok(gateway) => gateway,
         Err(error) => return bad_input(error),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         libopus: codec::library_version(),
         backend,
         workers,
+        dispatch,
     };
     match serve(gateway, &listening, flags.until_stdin_closes) {
         Ok(()) => ExitCode::SUCCESS,

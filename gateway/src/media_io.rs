@@ -188,7 +188,7 @@ impl Intake {
         }
         let session = live.get(&header.ssrc).ok_or(DropCause::UnknownSsrc)?;
         match session.accept(received, source, arrived, spares)? {
-            Posted::Activate => self.queue.submit(Arc::clone(session)),
+            Posted::Activate => self.queue.submit(session),
             Posted::Waits => {}
         }
         Ok(())

@@ -20,6 +20,7 @@ use protocol::{FrameDuration, MediaTimestamp, Moment, Sequence, Ssrc};
 use crate::backend::{BackendSession, Scratch};
 use crate::buffers::Buffers;
 use crate::counters::{Counters, DropCause};
+use crate::dispatch::Standing;
 use crate::mailbox::{Mailbox, Next, NoRoom, Posted};
 use crate::pool::Activity;
 
@@ -33,6 +34,7 @@ pub(crate) struct MediaSession {
     counters: Arc<Counters>,
     uplink: Mutex<Uplink>,
     downlink: Mutex<Downlink>,
+    standing: Mutex<Standing>,
 }
 
 /// The half that media threads fill.
@@ -81,7 +83,8 @@ impl MediaSession {
         let uplink = Uplink { window: SequenceWindow::new(), last: None, mailbox };
         let downlink = Downlink { backend, sequence: Sequence::FIRST };
         let (uplink, downlink) = (Mutex::new(uplink), Mutex::new(downlink));
-        Self { ssrc, frame, cipher, counters, uplink, downlink }
+        let standing = Mutex::new(Standing::new(u64::from(ssrc.get())));
+        Self { ssrc, frame, cipher, counters, uplink, downlink, standing }
     }
 
     pub(crate) fn ssrc(&self) -> Ssrc {
@@ -199,6 +202,10 @@ impl Activity for MediaSession {
         self.counters.worker_panics.add(1);
         self.counters.dropped.count(DropCause::WorkerPanic);
         tracing::error!(ssrc = %self.ssrc, "a worker panicked and lost the frame in hand");
+    }
+
+    fn standing(&self) -> &Mutex<Standing> {
+        &self.standing
     }
 }
 

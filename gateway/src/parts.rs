@@ -17,7 +17,7 @@ use crate::devices::Devices;
 use crate::digest;
 use crate::media_io::{Intake, MediaIo};
 use crate::media_session::{Desk, MediaSession};
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolSettings};
 use crate::sessions::{GrantTerms, Sessions};
 use crate::settings::Settings;
 
@@ -67,7 +67,7 @@ impl Parts {
         };
         let acceptor = Acceptor::new(listener, control)?;
         let drain = pool.drain;
-        let pool = start_pool(pool.workers, &sockets[0], &buffers)?;
+        let pool = start_pool(&pool, clock, &sockets[0], &buffers)?;
         let intake = Intake {
             clock,
             sessions: Arc::clone(&sessions),
@@ -114,12 +114,13 @@ impl Parts {
 /// Workers answer through `socket`: whichever socket of the port a packet leaves by, devices see
 /// the same address.
 fn start_pool(
-    workers: usize,
+    settings: &PoolSettings,
+    clock: Clock,
     socket: &Arc<UdpSocket>,
     buffers: &Arc<Buffers>,
 ) -> io::Result<Pool<MediaSession>> {
     let (socket, buffers) = (Arc::clone(socket), Arc::clone(buffers));
-    Pool::start(workers, move || Desk {
+    Pool::start(settings.workers, settings.dispatch, clock, move || Desk {
         socket: Arc::clone(&socket),
         buffers: Arc::clone(&buffers),
         scratch: Scratch::new(),

@@ -11,6 +11,7 @@
 //! complexity = 5
 //! [pool]
 //! workers = 2
+//! dispatch = "central-queue"
 //! ```
 //! Every key may be left out. Each section is described, with its defaults, beside what it
 //! configures.
@@ -159,6 +160,7 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::backend::Backend;
+    use crate::dispatch::Dispatch;
     use std::time::Duration;
 
     fn read(text: &str) -> Result<Settings, String> {
@@ -174,6 +176,7 @@ mod tests {
         assert_eq!(settings.control.max_connections, 20_000);
         assert_eq!(settings.media.audio_timeout, Duration::from_mins(2));
         assert_eq!((settings.pool.workers, settings.media.mailbox), (2, 32));
+        assert_eq!(settings.pool.dispatch, Dispatch::CentralQueue);
         let backend = &settings.backend;
         assert_eq!((backend.kind, backend.complexity.get()), (Backend::Echo, 5));
     }
@@ -184,12 +187,13 @@ mod tests {
             "[control]\nlisten = \"0.0.0.0:0\"\nconnect_timeout = \"500ms\"\n\
              [media]\nadvertise = \"gw.example\"\nthreads = 2\n\
              [backend]\nkind = \"relay\"\ncomplexity = 10\n\
-             [pool]\nworkers = 8\ndrain = \"2s\"\n",
+             [pool]\nworkers = 8\ndispatch = \"least-pending\"\ndrain = \"2s\"\n",
         )
         .unwrap();
         assert_eq!(settings.control.connect_timeout, Duration::from_millis(500));
         assert_eq!(settings.media.advertise.as_deref(), Some("gw.example"));
         assert_eq!((settings.backend.kind, settings.pool.workers), (Backend::Relay, 8));
+        assert_eq!(settings.pool.dispatch, Dispatch::LeastPending);
     }
 
     #[test]
@@ -198,7 +202,12 @@ mod tests {
             (
                 "[pool]\nwokers = 3",
                 "line 2, column 1",
-                "unknown field `wokers`, expected `workers` or `drain`",
+                "unknown field `wokers`, expected one of `workers`, `dispatch`, `drain`",
+            ),
+            (
+                "[pool]\ndispatch = \"random\"",
+                "line 2, column 12",
+                "unknown variant `random`, expected one of `round-robin`, `least-pending`",
             ),
             ("[worker]", "line 1, column 2", "unknown field `worker`, expected one of `control`"),
             (

@@ -8,6 +8,7 @@ use measure::record::{FailureRecord, Measurements};
 use protocol::{FrameDuration, Moment};
 
 use crate::device::CallOutcome;
+use crate::line::CallFailure;
 use crate::media::checker::CheckerReport;
 use crate::media::listener::ListenerReport;
 use crate::media::pacer::PacerReport;
@@ -97,33 +98,46 @@ fn add_call(
     let arrival = &mut phases[parts.phases.phase_at(planned.arrive)];
     arrival.count(Metric::SessionsPlanned, 1);
     for (metric, time) in [
+        (Metric::ArrivalLag, outcome.arrival_lag),
         (Metric::ConnectTime, outcome.connect_time),
         (Metric::HelloTime, outcome.hello_time),
-        (Metric::FirstAudio, outcome.first_audio),
     ] {
         if let Some(time) = time {
-            arrival.sample(metric, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+            arrival.sample(metric, nanos(time));
         }
     }
-    if let Some((failure, at)) = &outcome.failed {
+    let first_ideal = outcome.ideal_first_due.unwrap_or(planned.arrive);
+    let planned_end = planned.leave.min(parts.load_end);
+    let Some(media) = &outcome.media else {
+        if outcome.cut_short {
+            return;
+        }
         arrival.count(Metric::SessionsFailed, 1);
+        let unfinished = (CallFailure::Unfinished, parts.load_end);
+        let (failure, at) = outcome.failed.as_ref().unwrap_or(&unfinished);
         failures.add(failure.to_string(), planned.device, *at);
-        let unserved = Due { first: planned.arrive, until: planned.leave.min(parts.load_end) };
+        let unserved = Due { first: first_ideal, until: planned_end };
         unserved.count(parts, Metric::FramesUnserved, phases);
+        return;
+    };
+    if let Some(at) = media.first_answer() {
+        arrival.sample(Metric::FirstAudio, nanos(at.since(planned.arrive)));
     }
-    if let Some((first, until)) = outcome.open {
-        phases[parts.phases.phase_at(planned.arrive)].count(Metric::SessionsOpened, 1);
-        Due { first, until }.count(parts, Metric::FramesPlanned, phases);
-        if let Some((end, at)) = outcome.lost {
-            phases[parts.phases.phase_at(at)].count(Metric::SessionsLost, 1);
-            failures.add(format!("session lost: {end}"), planned.device, at);
-            let rest = Due {
-                first: next_due(first, parts.frame, until),
-                until: planned.leave.min(parts.load_end),
-            };
-            rest.count(parts, Metric::FramesUnserved, phases);
-        }
+    arrival.count(Metric::SessionsOpened, 1);
+    let (first, until) = (media.first_due, media.last_due());
+    let late = Due { first: first_ideal, until: first.min(planned_end) };
+    late.count(parts, Metric::FramesUnserved, phases);
+    Due { first, until }.count(parts, Metric::FramesPlanned, phases);
+    if let Some((end, at)) = outcome.lost {
+        phases[parts.phases.phase_at(at)].count(Metric::SessionsLost, 1);
+        failures.add(format!("session lost: {end}"), planned.device, at);
+        let rest = Due { first: next_due(first, parts.frame, until), until: planned_end };
+        rest.count(parts, Metric::FramesUnserved, phases);
     }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Frames due from `first` on, one each frame duration, before `until`.
@@ -194,10 +208,12 @@ pub(crate) fn millis(span: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::CallFailure;
+    use crate::media::call::tests::call_to;
     use crate::scenario::Phase;
     use measure::{Distribution, Quantity};
     use protocol::device_session::{AudioEnd, HelloFailure};
+    use std::net::UdpSocket;
+    use std::sync::Arc;
 
     const FRAME: FrameDuration = FrameDuration::MS_60;
 
@@ -246,6 +262,18 @@ mod tests {
         })
     }
 
+    /// A call whose frames are due from `first` to `until`, on a grid that begins at `first`.
+    fn open(first: u64, until: u64) -> CallOutcome {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut call = call_to(&peer, 4, at(first));
+        call.leave = at(until);
+        CallOutcome {
+            ideal_first_due: Some(at(first)),
+            media: Some(Arc::new(call)),
+            ..CallOutcome::default()
+        }
+    }
+
     fn planned(arrive: u64, leave: u64) -> PlannedCall {
         PlannedCall { device: 4, arrive: at(arrive), leave: at(leave) }
     }
@@ -257,8 +285,7 @@ mod tests {
 
     #[test]
     fn planned_frames_are_counted_by_the_phase_in_which_they_are_due() {
-        let open = CallOutcome { open: Some((at(100), at(1200))), ..CallOutcome::default() };
-        let collected = collected(&[(planned(90, 1200), open)], 1200);
+        let collected = collected(&[(planned(90, 1200), open(100, 1200))], 1200);
         // 100, 160, … 580 are 9 frames; 640, … 1180 are 10.
         assert_eq!(counts(&collected, Metric::FramesPlanned), [19, 9, 10]);
         assert_eq!(counts(&collected, Metric::SessionsOpened), [1, 1, 0]);
@@ -270,11 +297,7 @@ mod tests {
     fn failed_and_lost_sessions_leave_frames_unserved() {
         let refused = CallFailure::Hello(HelloFailure::Refused("full".to_owned()));
         let failed = CallOutcome { failed: Some((refused, at(610))), ..CallOutcome::default() };
-        let lost = CallOutcome {
-            open: Some((at(0), at(300))),
-            lost: Some((AudioEnd::ConnectionLost, at(300))),
-            ..CallOutcome::default()
-        };
+        let lost = CallOutcome { lost: Some((AudioEnd::ConnectionLost, at(300))), ..open(0, 300) };
         let collected = collected(&[(planned(600, 1200), failed), (planned(0, 1200), lost)], 1200);
         // Failed: 600, … 1140 are 10 frames. Lost: 5 frames before 300, then 300, … 1140 are 15.
         assert_eq!(counts(&collected, Metric::FramesPlanned), [5, 5, 0]);
@@ -286,9 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn a_late_handshake_leaves_frames_unserved() {
+        let late = CallOutcome { ideal_first_due: Some(at(10)), ..open(250, 600) };
+        let collected = collected(&[(planned(0, 600), late)], 1200);
+        // 10, 70, 130 and 190 had to be left out; 250, … 550 are 6 frames.
+        assert_eq!(counts(&collected, Metric::FramesUnserved), [4, 4, 0]);
+        assert_eq!(counts(&collected, Metric::FramesPlanned), [6, 6, 0]);
+    }
+
+    #[test]
+    fn a_call_that_never_ended_is_a_failed_one() {
+        let collected = collected(&[(planned(0, 600), CallOutcome::default())], 1200);
+        assert_eq!(counts(&collected, Metric::SessionsFailed), [1, 1, 0]);
+        assert_eq!(counts(&collected, Metric::FramesUnserved), [10, 10, 0]);
+        assert!(collected.failures[0].what.contains("not over when the call was to end"));
+    }
+
+    #[test]
     fn an_interrupted_run_plans_nothing_after_its_end() {
-        let cut =
-            CallOutcome { open: Some((at(0), at(300))), cut_short: true, ..CallOutcome::default() };
+        let cut = CallOutcome { cut_short: true, ..open(0, 300) };
         let waiting = CallOutcome { cut_short: true, ..CallOutcome::default() };
         let collected = collected(&[(planned(0, 1200), cut), (planned(900, 1200), waiting)], 300);
         assert_eq!(counts(&collected, Metric::SessionsPlanned), [1, 1, 0]);

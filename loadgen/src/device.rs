@@ -1,12 +1,12 @@
 //! One call of one virtual device, from its planned arrival to its goodbye.
 //!
 //! Control goes over a `Line` on tokio; audio is handed to the pacer and the listener. What can
-//! go wrong with a gateway is a value in [`CallOutcome`], never an error of the run.
+//! go wrong with a gateway is a value in a [`CallOutcome`], never an error of the run.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use platform::{Clock, UdpOptions, connect_udp};
@@ -27,6 +27,8 @@ use crate::voice::Voice;
 
 /// From the answer to hello to the earliest first frame: time to open the socket and to seal.
 const LEAD: Duration = Duration::from_millis(2);
+/// How long the name of a media port may take to be found.
+const NAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the kernel may hold for one device: 100 datagrams or so.
 const RECEIVE_BUFFER: usize = 128 << 10;
 
@@ -58,23 +60,33 @@ pub struct Fleet {
     pub open: AtomicU32,
 }
 
-/// What became of one planned call.
-#[derive(Debug, Default)]
+/// What is known of one planned call, so far or in the end.
+#[derive(Default)]
 pub struct CallOutcome {
+    /// From the planned arrival to beginning to connect.
+    pub arrival_lag: Option<Duration>,
     /// From the planned arrival to the MQTT connection being accepted.
     pub connect_time: Option<Duration>,
     /// From publishing hello to the gateway's usable answer.
     pub hello_time: Option<Duration>,
-    /// From the planned arrival to the first answer.
-    pub first_audio: Option<Duration>,
-    /// First and last (exclusive) moment at which frames were due, of a session that was opened.
-    pub open: Option<(Moment, Moment)>,
+    /// The first moment at which a frame of this device would have been due, had the handshake
+    /// taken no time.
+    pub ideal_first_due: Option<Moment>,
+    /// The session that was opened.
+    pub media: Option<Arc<Call>>,
     /// Why there was no session, and when that was known.
     pub failed: Option<(CallFailure, Moment)>,
     /// Why the session ended before its time, and when.
     pub lost: Option<(AudioEnd, Moment)>,
     /// The run ended before the call was over.
     pub cut_short: bool,
+}
+
+/// Where a call notes what becomes of it: read when the run is over, whether the call is or not.
+pub type OutcomeSlot = Arc<Mutex<CallOutcome>>;
+
+fn note(slot: &OutcomeSlot, change: impl FnOnce(&mut CallOutcome)) {
+    change(&mut slot.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// Why there is nothing to talk over.
@@ -86,29 +98,35 @@ enum NoCall {
 }
 
 /// Holds one planned call.
-pub async fn call(fleet: Arc<Fleet>, planned: PlannedCall) -> CallOutcome {
-    let mut outcome = CallOutcome::default();
-    match set_up(&fleet, planned, &mut outcome).await {
-        Ok((line, media)) => talk(&fleet, planned, line, media, &mut outcome).await,
-        Err(NoCall::CutShort) => outcome.cut_short = true,
-        Err(NoCall::Failed(failure)) => outcome.failed = Some((failure, fleet.clock.now())),
+pub async fn call(fleet: Arc<Fleet>, planned: PlannedCall, slot: OutcomeSlot) {
+    match set_up(&fleet, planned, &slot).await {
+        Ok((line, media)) => talk(&fleet, planned, line, media, &slot).await,
+        Err(NoCall::CutShort) => note(&slot, |call| call.cut_short = true),
+        Err(NoCall::Failed(failure)) => {
+            let now = fleet.clock.now();
+            note(&slot, |call| call.failed = Some((failure, now)));
+        }
     }
-    outcome
 }
 
 /// Waits for the arrival, shakes hands and hands the audio over.
 async fn set_up(
     fleet: &Fleet,
     planned: PlannedCall,
-    outcome: &mut CallOutcome,
+    slot: &OutcomeSlot,
 ) -> Result<(Line, Arc<Call>), NoCall> {
     let mut stop = fleet.stop.clone();
     tokio::select! {
         () = sleep_until(fleet.clock, planned.arrive) => {}
         () = stopped(&mut stop) => return Err(NoCall::CutShort),
     }
-    let voices = fleet.voices.len();
-    let traits = DeviceTraits::new(fleet.seed, planned.device, fleet.uplink.frame, voices);
+    let frame = fleet.uplink.frame;
+    let traits = DeviceTraits::new(fleet.seed, planned.device, frame, fleet.voices.len());
+    let arrived = fleet.clock.now();
+    note(slot, |call| {
+        call.arrival_lag = Some(arrived.since(planned.arrive));
+        call.ideal_first_due = Some(traits.first_due(planned.arrive + LEAD, frame));
+    });
     let mut line = Line::new(LineParts {
         mqtt: fleet.mqtt,
         client_id: traits.client_id.clone(),
@@ -116,28 +134,45 @@ async fn set_up(
         uplink: fleet.uplink,
         timeouts: fleet.timeouts,
     });
-    let shaken = tokio::select! {
-        shaken = line.handshake(fleet.clock) => shaken,
+    let prepared = tokio::select! {
+        prepared = prepare(fleet, planned, &traits, &mut line, slot) => prepared,
+        () = sleep_until(fleet.clock, planned.leave) => Err(CallFailure::Unfinished),
         () = stopped(&mut stop) => return Err(NoCall::CutShort),
     };
-    let handshake = shaken.map_err(|(connected, failure)| {
-        outcome.connect_time = connected.map(|at| at.since(planned.arrive));
-        NoCall::Failed(failure)
-    })?;
-    outcome.connect_time = Some(handshake.connected.since(planned.arrive));
-    outcome.hello_time = Some(handshake.answered.since(handshake.hello_sent));
-    match open_media(fleet, planned, &traits, &handshake.grant) {
-        Ok(media) => {
-            let voice = Arc::clone(&fleet.voices[traits.voice]);
-            fleet.listener.listen(Arc::clone(&media));
-            fleet.pacer.join(Uplink::new(Arc::clone(&media), voice, traits.clip_offset));
-            Ok((line, media))
-        }
+    let media = match prepared {
+        Ok(media) => media,
         Err(failure) => {
-            line.hang_up().await;
-            Err(NoCall::Failed(failure))
+            if matches!(failure, CallFailure::Media { .. }) {
+                line.hang_up().await;
+            }
+            return Err(NoCall::Failed(failure));
         }
-    }
+    };
+    note(slot, |call| call.media = Some(Arc::clone(&media)));
+    let voice = Arc::clone(&fleet.voices[traits.voice]);
+    fleet.listener.listen(Arc::clone(&media));
+    fleet.pacer.join(Uplink::new(Arc::clone(&media), voice, traits.clip_offset));
+    Ok((line, media))
+}
+
+/// Shakes hands and opens the media socket.
+async fn prepare(
+    fleet: &Fleet,
+    planned: PlannedCall,
+    traits: &DeviceTraits,
+    line: &mut Line,
+    slot: &OutcomeSlot,
+) -> Result<Arc<Call>, CallFailure> {
+    let handshake = line.handshake(fleet.clock).await.map_err(|(connected, failure)| {
+        let connect_time = connected.map(|at| at.since(planned.arrive));
+        note(slot, |call| call.connect_time = connect_time);
+        failure
+    })?;
+    note(slot, |call| {
+        call.connect_time = Some(handshake.connected.since(planned.arrive));
+        call.hello_time = Some(handshake.answered.since(handshake.hello_sent));
+    });
+    open_media(fleet, planned, traits, &handshake.grant).await
 }
 
 /// Stays until the last frame is sent, the session is lost or the run ends; then waits for answers
@@ -147,68 +182,79 @@ async fn talk(
     planned: PlannedCall,
     mut line: Line,
     media: Arc<Call>,
-    outcome: &mut CallOutcome,
+    slot: &OutcomeSlot,
 ) {
     let mut stop = fleet.stop.clone();
+    let mut lost = false;
     fleet.open.fetch_add(1, Ordering::Relaxed);
     tokio::select! {
-        () = media.uplink_done.notified() => {}
-        end = line.until_closed(fleet.clock) => {
+        // A lost session is seen as lost even when the run is told to stop for the same reason.
+        biased;
+        end = line.until_closed(fleet.clock, || media.last_packet()) => {
             let now = fleet.clock.now();
             media.end(now);
+            lost = true;
             // A goodbye at the very end of the call takes no frame away.
             if now < planned.leave {
-                outcome.lost = Some((end, now));
+                note(slot, |call| call.lost = Some((end, now)));
             }
         }
+        () = media.uplink_done.notified() => {}
         () = stopped(&mut stop) => {
             media.end(fleet.clock.now());
-            outcome.cut_short = true;
+            note(slot, |call| call.cut_short = true);
         }
     }
     fleet.open.fetch_sub(1, Ordering::Relaxed);
     drain(fleet, &media).await;
-    if outcome.lost.is_none() {
+    if !lost {
         line.hang_up().await;
     }
-    outcome.open = Some((media.first_due, media.last_due()));
-    outcome.first_audio = media.first_answer().map(|at| at.since(planned.arrive));
     fleet.listener.leave(media);
 }
 
-fn open_media(
+async fn open_media(
     fleet: &Fleet,
     planned: PlannedCall,
     traits: &DeviceTraits,
     grant: &AudioGrant,
 ) -> Result<Arc<Call>, CallFailure> {
     let server = format!("{}:{}", grant.server, grant.port);
-    let connect = || {
-        let addr = server
-            .to_socket_addrs()?
-            .next()
-            .ok_or_else(|| io::Error::other("the name has no address"))?;
-        let options = UdpOptions { receive_buffer_bytes: RECEIVE_BUFFER, ..UdpOptions::default() };
-        let socket = connect_udp(addr, options)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    let socket = connect().map_err(|error| CallFailure::Media { server: server.clone(), error })?;
+    let failed = |error| CallFailure::Media { server: server.clone(), error };
+    let addr = resolve(&grant.server, grant.port).await.map_err(failed)?;
+    let options = UdpOptions { receive_buffer_bytes: RECEIVE_BUFFER, ..UdpOptions::default() };
+    let socket = connect_udp(addr, options).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    let frame = fleet.uplink.frame;
     Ok(Arc::new(Call::new(CallParts {
         device: planned.device,
         socket,
         cipher: MediaCipher::new(&grant.key, grant.nonce),
         nonce: grant.nonce,
-        frame: fleet.uplink.frame,
+        frame,
         downlink_frame: grant.downlink.frame,
-        first_due: traits.first_due(fleet.clock.now() + LEAD, fleet.uplink.frame),
+        first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
         leave: planned.leave,
     })))
 }
 
-/// Waits until every frame is answered, or as long as the scenario says.
+/// The address of `host`, asked for on another thread where it is a name, so that nobody else
+/// waits for it.
+async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let lookup = tokio::time::timeout(NAME_TIMEOUT, tokio::net::lookup_host((host, port)));
+    let mut found = lookup.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    found.next().ok_or_else(|| io::Error::other("the name has no address"))
+}
+
+/// Waits until the pacer is done and every frame is answered, or as long as the scenario says.
 async fn drain(fleet: &Fleet, call: &Call) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
+    // A frame may be on its way to the kernel while the session ends; the pacer tells when it has
+    // let go. It has told already where that is what ended the call.
+    let _ = tokio::time::timeout(LOOK_EVERY * 10, call.uplink_done.notified()).await;
     let until = fleet.clock.now() + fleet.drain;
     while call.answered() < call.sent() && fleet.clock.now() < until {
         tokio::time::sleep(LOOK_EVERY).await;

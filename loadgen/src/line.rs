@@ -24,6 +24,9 @@ use rumqttc::{
 const KEEP_ALIVE: Duration = Duration::from_mins(4);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+/// Messages that may wait to be published. Whoever publishes is also the one who polls, so waiting
+/// for room would wait for ever: what does not fit is dropped, as on a device with a full queue.
+const QUEUE: usize = 64;
 /// How long a goodbye may take to leave before the connection is dropped.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,8 @@ pub enum CallFailure {
     Connect(Box<ConnectionError>),
     /// Hello led to no session.
     Hello(HelloFailure),
+    /// The handshake was not over when the call was to end.
+    Unfinished,
     /// The media port could not be reached.
     Media {
         /// Host and port from the gateway's hello.
@@ -57,6 +62,7 @@ impl fmt::Display for CallFailure {
                 other => write!(f, "MQTT connection: {other}"),
             },
             Self::Hello(failure) => write!(f, "{failure}"),
+            Self::Unfinished => f.write_str("the handshake was not over when the call was to end"),
             Self::Media { server, error } => write!(f, "media port {server}: {error}"),
         }
     }
@@ -75,6 +81,21 @@ fn refusal(code: ConnectReturnCode) -> &'static str {
 }
 
 impl CallFailure {
+    /// Whether this host gave no socket or port for the call: no fault of the gateway.
+    pub fn is_our_own(&self) -> bool {
+        // errno(3) on Linux: ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM.
+        const OUR_LIMITS: [i32; 5] = [23, 24, 99, 105, 12];
+        let error = match self {
+            Self::Connect(error) => match &**error {
+                ConnectionError::Io(error) => error,
+                _ => return false,
+            },
+            Self::Media { error, .. } => error,
+            Self::Hello(_) | Self::Unfinished => return false,
+        };
+        error.raw_os_error().is_some_and(|code| OUR_LIMITS.contains(&code))
+    }
+
     /// Whether the gateway refused who we are.
     pub fn is_refused_identity(&self) -> bool {
         let Self::Connect(error) = self else { return false };
@@ -149,7 +170,7 @@ impl Line {
             let credentials = key.credentials(&client_id, &profile);
             options.set_credentials(credentials.username, credentials.password);
         }
-        let (client, mut eventloop) = AsyncClient::new(options, 8);
+        let (client, mut eventloop) = AsyncClient::new(options, QUEUE);
         eventloop.network_options.set_tcp_nodelay(true);
         eventloop.network_options.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);
         let features = Features { mcp: true, aec: false };
@@ -178,7 +199,7 @@ impl Line {
                         if matches!(message, DeviceMessage::Hello(_)) {
                             hello_sent = clock.now();
                         }
-                        self.publish(&message).await;
+                        self.publish(&message);
                     }
                     DeviceEvent::AudioOpened(grant) => {
                         let answered = clock.now();
@@ -190,7 +211,7 @@ impl Line {
                     DeviceEvent::AudioClosed(_) | DeviceEvent::Reconnect => {}
                 }
             }
-            self.advance(clock).await;
+            self.advance(clock, || connected).await;
         }
     }
 
@@ -204,24 +225,30 @@ impl Line {
         }
     }
 
-    /// Keeps the session up until it ends for another reason than our own goodbye.
-    pub(crate) async fn until_closed(&mut self, clock: Clock) -> AudioEnd {
+    /// Keeps the session up until it ends for another reason than our own goodbye. `last_packet`
+    /// tells when audio of the session arrived last.
+    pub(crate) async fn until_closed(
+        &mut self,
+        clock: Clock,
+        last_packet: impl Fn() -> Moment,
+    ) -> AudioEnd {
         loop {
             for event in std::mem::take(&mut self.events) {
                 match event {
-                    DeviceEvent::Send(message) => self.publish(&message).await,
+                    DeviceEvent::Send(message) => self.publish(&message),
                     DeviceEvent::AudioClosed(end) => return end,
                     DeviceEvent::AudioOpened(_)
                     | DeviceEvent::HelloFailed(_)
                     | DeviceEvent::Reconnect => {}
                 }
             }
-            self.advance(clock).await;
+            self.session.packet(last_packet());
+            self.advance(clock, &last_packet).await;
         }
     }
 
     /// Waits for the next thing to happen to the session.
-    async fn advance(&mut self, clock: Clock) {
+    async fn advance(&mut self, clock: Clock, last_packet: impl Fn() -> Moment) {
         let deadline = self.session.next_deadline();
         let timeout = async {
             match deadline {
@@ -240,13 +267,16 @@ impl Line {
                 Ok(_) => {}
                 Err(_) => self.session.disconnected(clock.now(), &mut self.events),
             },
-            () = timeout => self.session.tick(clock.now(), &mut self.events),
+            () = timeout => {
+                self.session.packet(last_packet());
+                self.session.tick(clock.now(), &mut self.events);
+            }
         }
     }
 
-    async fn publish(&mut self, message: &DeviceMessage) {
-        // Fails only when the connection is gone, which the next poll reports.
-        let _ = self.client.publish(DEVICE_TOPIC, QoS::AtMostOnce, false, message.to_json()).await;
+    fn publish(&self, message: &DeviceMessage) {
+        // Fails when the connection is gone, which the next poll reports, or the queue is full.
+        let _ = self.client.try_publish(DEVICE_TOPIC, QoS::AtMostOnce, false, message.to_json());
     }
 
     async fn next(&mut self) -> Result<Event, ConnectionError> {
@@ -258,10 +288,10 @@ impl Line {
         self.session.close_audio(&mut self.events);
         for event in std::mem::take(&mut self.events) {
             if let DeviceEvent::Send(message) = event {
-                self.publish(&message).await;
+                self.publish(&message);
             }
         }
-        let _ = self.client.disconnect().await;
+        let _ = self.client.try_disconnect();
         let flush = async { while self.next().await.is_ok() {} };
         // A gateway that no longer reads must not hold up the end of the run.
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, flush).await;

@@ -34,9 +34,10 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
     writeln!(out, "  gateway     {backend}, unless a --target is given")?;
     writeln!(
         out,
-        "  devices     full duplex, Opus {} mono, {frame} frames, {} voices",
+        "  devices     full duplex, Opus {} mono, {frame} frames, {} voice{}",
         scenario.devices.encoder.sample_rate,
-        voices.len()
+        voices.len(),
+        if voices.len() == 1 { "" } else { "s" }
     )?;
     let width = scenario.phases.iter().map(|phase| phase.name.chars().count()).max().unwrap_or(0);
     for (index, phase) in scenario.phases.iter().enumerate() {

@@ -142,7 +142,7 @@ pub async fn handshake(
         },
         key,
         uplink: scenario.devices.format(),
-        timeouts: scenario.devices.timeouts(),
+        timeouts: scenario.devices.timeouts,
     };
     probe(parts, Clock::start()).await.map_err(|failure| PreflightError::Target {
         mqtt,

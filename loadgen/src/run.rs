@@ -130,7 +130,10 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         .enable_all()
         .build()
         .map_err(system("start the control runtime"))?;
-    let performed = runtime.block_on(stage.perform())?;
+    let performed = runtime.block_on(stage.perform());
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    let performed = performed?;
     let started_unix_s = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let record = run_record::assemble(Ran { scenario, started_unix_s, performed }, &directory)
         .map_err(system("write the run record"))?;

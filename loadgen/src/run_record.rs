@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use measure::record::{FORMAT, Measurements, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence};
-use measure::{Metric, Statistic};
+use measure::{Distribution, Metric, Statistic};
 use platform::{Host, Priority};
 use serde_json::{Value, json};
 
@@ -88,11 +88,22 @@ fn add_process_metrics(performed: &mut Performed) {
         collected.phases[phase].merge(resources);
         collected.overall.merge(resources);
     }
+    // A run of less than a second has no sample; the metric is there and says so.
+    let nothing = |metric: Metric| Distribution::new(metric.quantity());
+    for metric in [Metric::GeneratorCpu, Metric::GeneratorRss] {
+        collected.overall.samples(metric, &nothing(metric));
+    }
     if performed.announced.is_some() {
+        for metric in [Metric::GatewayCpu, Metric::GatewayRss] {
+            collected.overall.samples(metric, &nothing(metric));
+        }
         let exited = matches!(performed.ended_early, Some(EndedEarly::GatewayExited { .. }));
         collected.overall.count(Metric::GatewayExits, u64::from(exited));
     }
 }
+
+/// Threads of the generator that can be busy at the same time: pacer, listener, control, checker.
+const BUSY_THREADS: u32 = 4;
 
 fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) -> Evidence {
     let overall = &performed.collected.overall;
@@ -105,16 +116,24 @@ fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) ->
         .sampled(Metric::GeneratorCpu)
         .and_then(|cpu| cpu.statistic(Statistic::Mean))
         .unwrap_or(0.0);
+    let arrival_lag = overall
+        .sampled(Metric::ArrivalLag)
+        .and_then(|lag| lag.statistic(Statistic::Quantile(0.99)))
+        .map(|millis| Duration::from_secs_f64(millis / 1e3));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Evidence {
         frames_planned: count(Metric::FramesPlanned),
         frames_sent: count(Metric::FramesSent),
+        sessions_failed: count(Metric::SessionsFailed),
+        sessions_not_attempted: performed.not_attempted,
+        arrival_lag_p99: arrival_lag,
+        decodes_left_out: performed.decodes_left_out,
         frame: scenario.devices.encoder.frame.as_duration(),
         send_lag_p99: lag,
         send_lag_max: performed.sent.largest_lag,
         receive_drops: performed.received.kernel_drops,
         generator_cpu_percent: cpu,
-        generator_cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        generator_cores: u32::try_from(cores).unwrap_or(u32::MAX).min(BUSY_THREADS),
         clock_step: performed.received.clock_step,
         decided_by_send_lag: decided,
     }

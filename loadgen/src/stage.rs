@@ -1,8 +1,8 @@
 //! Performs a scenario: everything that runs at the same time, begun and ended in order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use platform::{Clock, Priority};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::collect::{Collected, Parts, collect};
-use crate::device::{self, Fleet};
+use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
 use crate::media::checker::Checker;
 use crate::media::listener::{Listener, ListenerReport};
@@ -67,6 +67,10 @@ pub struct Performed {
     pub received: ListenerReport,
     /// One row a second.
     pub timeline: Timeline,
+    /// Sessions that could not be attempted because this host gave no socket or port for them.
+    pub not_attempted: u64,
+    /// Returned frames that should have been decoded and were not, for lack of time.
+    pub decodes_left_out: u64,
     /// How many voices were spoken.
     pub voices: usize,
 }
@@ -88,19 +92,26 @@ impl Stage<'_> {
         let (stop, stopping) = watch::channel(false);
         let (fleet, checker) = self.assemble(&schedule, key, stopping)?;
         let mut calls = JoinSet::new();
+        let mut slots = Vec::with_capacity(schedule.calls.len());
         for &planned in &schedule.calls {
-            let call = device::call(Arc::clone(&fleet), planned);
-            calls.spawn(async move { (planned, call.await) });
+            let slot = OutcomeSlot::default();
+            calls.spawn(device::call(Arc::clone(&fleet), planned, Arc::clone(&slot)));
+            slots.push((planned, slot));
         }
         let mut watch =
             Watch::new(&fleet, self.scenario, &schedule, self.gateway.as_mut(), &mut self.progress);
-        let (outcomes, ended_early) = watch.until_over(&mut calls, &stop, &mut interrupt).await;
+        let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
         let timeline = watch.finish();
         self.progress.end();
         let duration = fleet.clock.now().since_start();
 
-        // Calls that did not end in time still share the fleet.
+        // Calls that did not end in time still share the fleet; what they have noted counts.
         calls.shutdown().await;
+        let outcomes: Vec<_> =
+            slots.into_iter().map(|(planned, slot)| (planned, taken(&slot))).collect();
+        for media in outcomes.iter().filter_map(|(_, outcome)| outcome.media.as_ref()) {
+            media.end(fleet.clock.now());
+        }
         let fleet = Arc::into_inner(fleet).expect("all calls have ended");
         let sent = fleet.pacer.stop();
         let received = fleet.listener.stop();
@@ -128,6 +139,8 @@ impl Stage<'_> {
             sent,
             received,
             timeline,
+            not_attempted: outcomes.iter().filter(|(_, call)| is_our_own(call)).count() as u64,
+            decodes_left_out: checked.left_out,
             voices: fleet.voices.len(),
         })
     }
@@ -153,7 +166,7 @@ impl Stage<'_> {
             mqtt: self.mqtt,
             key,
             uplink: devices.format(),
-            timeouts: devices.timeouts(),
+            timeouts: devices.timeouts,
             voices: std::mem::take(&mut self.voices),
             seed: self.scenario.seed,
             drain: self.scenario.drain,
@@ -164,4 +177,12 @@ impl Stage<'_> {
         };
         Ok((Arc::new(fleet), checker))
     }
+}
+
+fn taken(slot: &OutcomeSlot) -> CallOutcome {
+    std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn is_our_own(call: &CallOutcome) -> bool {
+    call.failed.as_ref().is_some_and(|(failure, _)| failure.is_our_own())
 }

@@ -93,26 +93,31 @@ fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<(f64, u64)>
         return Some((samples.statistic(statistic)?, samples.count()));
     }
     let seen = scope.counted(threshold.metric)?;
-    let basis = basis(threshold.metric).map_or(Some(1), |basis| scope.counted(basis))?;
+    let basis = match basis(threshold.metric) {
+        [] => 1,
+        metrics => metrics.iter().filter_map(|&metric| scope.counted(metric)).sum(),
+    };
     (basis > 0).then_some((seen as f64, basis))
 }
 
-/// What a count is out of: without any of that, zero means nothing.
-fn basis(metric: Metric) -> Option<Metric> {
+/// What a count is out of, added up: without any of that, zero means nothing.
+fn basis(metric: Metric) -> &'static [Metric] {
     match metric {
-        Metric::SessionsOpened | Metric::SessionsFailed | Metric::SessionsLost => {
-            Some(Metric::SessionsPlanned)
+        Metric::SessionsOpened | Metric::SessionsFailed => &[Metric::SessionsPlanned],
+        // A session can be lost in a phase in which nobody arrives; it has frames there.
+        Metric::SessionsLost | Metric::FramesUnserved => {
+            &[Metric::FramesPlanned, Metric::FramesUnserved]
         }
         Metric::FramesReceived
         | Metric::FramesLost
         | Metric::FramesReordered
         | Metric::FramesDuplicate
         | Metric::FramesUnmatched
-        | Metric::SendRefused => Some(Metric::FramesSent),
-        Metric::FramesSent => Some(Metric::FramesPlanned),
-        Metric::DecodeFailed => Some(Metric::Decoded),
-        Metric::WrongDuration => Some(Metric::FramesReceived),
-        _ => None,
+        | Metric::SendRefused => &[Metric::FramesSent],
+        Metric::FramesSent => &[Metric::FramesPlanned],
+        Metric::DecodeFailed => &[Metric::Decoded],
+        Metric::Decoded | Metric::WrongDuration => &[Metric::FramesReceived],
+        _ => &[],
     }
 }
 

@@ -11,12 +11,12 @@ use protocol::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::device::{CallOutcome, Fleet};
+use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
 use crate::progress::{Progress, Snapshot};
 use crate::resources::Resources;
 use crate::scenario::Scenario;
-use crate::schedule::{PlannedCall, Schedule};
+use crate::schedule::Schedule;
 use crate::timeline::{Row, Timeline};
 
 /// How often the run looks at the gateway's process.
@@ -74,9 +74,6 @@ pub struct Watch<'a> {
     answered_before: u64,
 }
 
-/// What became of each call, in the order in which they ended.
-pub type Outcomes = Vec<(PlannedCall, CallOutcome)>;
-
 impl<'a> Watch<'a> {
     /// A watch over the calls of `fleet`.
     pub fn new(
@@ -105,11 +102,10 @@ impl<'a> Watch<'a> {
     /// somebody interrupts or the gateway is gone.
     pub async fn until_over(
         &mut self,
-        calls: &mut JoinSet<(PlannedCall, CallOutcome)>,
+        calls: &mut JoinSet<()>,
         stop: &watch::Sender<bool>,
         interrupt: &mut Interrupt,
-    ) -> (Outcomes, Option<EndedEarly>) {
-        let mut outcomes = Vec::with_capacity(calls.len());
+    ) -> Option<EndedEarly> {
         let mut ended_early = None;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -123,11 +119,11 @@ impl<'a> Watch<'a> {
                 || ended_early.is_some()
                 || self.gateway.is_none();
             if calls_over && load_over {
-                return (outcomes, ended_early);
+                return ended_early;
             }
             tokio::select! {
                 ended = calls.join_next(), if !calls_over => match ended {
-                    Some(ended) => outcomes.push(ended.expect("calls neither panic nor are aborted")),
+                    Some(ended) => ended.expect("calls neither panic nor are aborted"),
                     None => calls_over = true,
                 },
                 _ = ticks.tick() => {
@@ -142,14 +138,14 @@ impl<'a> Watch<'a> {
                         self.end(ended, &mut ended_early, stop, &mut patience);
                     }
                     if now >= patience {
-                        return (outcomes, ended_early);
+                        return ended_early;
                     }
                 }
                 () = interrupt.next() => {
                     let now = self.fleet.clock.now();
                     if matches!(ended_early, Some(EndedEarly::Interrupted(_))) {
                         // A second Ctrl-C waits for nobody, but what ran is still reported.
-                        return (outcomes, ended_early);
+                        return ended_early;
                     }
                     self.end(EndedEarly::Interrupted(now), &mut ended_early, stop, &mut patience);
                 }

@@ -82,6 +82,8 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    ArrivalLag, "arrival_lag", Time,
+        "From the device's planned arrival to the generator beginning to connect; part of the connect time.";
     ConnectTime, "connect_time", Time,
         "From the device's planned arrival to the MQTT connection being accepted.";
     HelloTime, "hello_time", Time,
@@ -109,7 +111,7 @@ catalogue! {
     FramesSent, "frames_sent", Count,
         "Frames handed to the kernel.";
     FramesUnserved, "frames_unserved", Count,
-        "Frames that the schedule called for while the device had no session: failed, late or lost ones.";
+        "Frames that the schedule called for while the device had no session, because its handshake failed or took its time, or because the session was lost.";
     FramesReceived, "frames_received", Count,
         "Frames sent that were answered, each counted once.";
     FramesLost, "frames_lost", Count,
@@ -149,6 +151,11 @@ impl Metric {
     /// Whether it is a distribution of samples rather than a count.
     pub fn is_distribution(self) -> bool {
         self.quantity().recorded_range().is_some()
+    }
+
+    /// Whether it is known for the whole run only, and not for a phase of it.
+    pub const fn is_whole_run_only(self) -> bool {
+        matches!(self, Self::Decoded | Self::DecodeFailed | Self::GatewayExits)
     }
 
     /// Whether only the reference gateway, being a process of ours, has it.

@@ -42,8 +42,10 @@ impl Statistic {
             "max" => Some(Self::Max),
             _ => {
                 let digits = text.strip_prefix('p')?;
+                // `p100` would be read as 0.100: a trailing zero behind two digits is no more exact.
                 let usable = (2..=6).contains(&digits.len())
-                    && digits.bytes().all(|byte| byte.is_ascii_digit());
+                    && digits.bytes().all(|byte| byte.is_ascii_digit())
+                    && (digits.len() == 2 || !digits.ends_with('0'));
                 let share: f64 = usable.then(|| format!("0.{digits}"))?.parse().ok()?;
                 (share > 0.0).then_some(Self::Quantile(share))
             }
@@ -194,7 +196,7 @@ mod tests {
             assert_eq!(Statistic::parse(text), Some(statistic));
             assert_eq!(statistic.to_string(), text);
         }
-        for text in ["p", "p5", "p00", "p99.9", "99", "median", "p-9", "p1234567"] {
+        for text in ["p", "p5", "p00", "p99.9", "99", "median", "p-9", "p1234567", "p100", "p990"] {
             assert_eq!(Statistic::parse(text), None, "{text}");
         }
     }

@@ -58,6 +58,14 @@ pub struct Evidence {
     pub frames_planned: u64,
     /// Frames handed to the kernel.
     pub frames_sent: u64,
+    /// Sessions that the gateway did not grant: with them, no planned frame is its doing.
+    pub sessions_failed: u64,
+    /// Sessions that could not be attempted because this host gave no socket or port for them.
+    pub sessions_not_attempted: u64,
+    /// The 99th percentile of the arrival lag; `None` when nobody arrived.
+    pub arrival_lag_p99: Option<Duration>,
+    /// Returned frames that should have been decoded and were not, for lack of time.
+    pub decodes_left_out: u64,
     /// The shortest frame in use.
     pub frame: Duration,
     /// The 99th percentile of the send lag; `None` when nothing was sent.
@@ -84,6 +92,8 @@ const LAG_SHARE: f64 = 0.05;
 const LAG_FLOOR: Duration = Duration::from_millis(1);
 /// Share of its cores above which a generator is likely to be late.
 const BUSY_SHARE: f64 = 0.8;
+/// How late devices may begin to connect: ten times what tokio's timers are late by themselves.
+const ARRIVAL_LAG: Duration = Duration::from_millis(20);
 /// A clock step that would show in one-way numbers.
 const CLOCK_STEP: Duration = Duration::from_micros(100);
 
@@ -95,12 +105,43 @@ pub fn judge(evidence: &Evidence) -> Validity {
     };
     let Evidence { frames_planned: planned, frames_sent: sent, frame, .. } = *evidence;
 
-    if planned == 0 {
+    if planned == 0 && evidence.sessions_failed > 0 {
+        // The gateway let nobody in: that is its failure, and the thresholds find no samples.
+    } else if planned == 0 {
         let text = "no frame was planned while a session was open, so nothing was measured";
         add("no_work", State::Invalid, text.to_owned());
     } else if (sent as f64) < planned as f64 * SENT_SHARE {
         let text = format!("{sent} of {planned} planned frames were sent, 99.9 % are needed");
         add("planned_not_sent", State::Invalid, text);
+    } else if sent > planned {
+        let text = format!(
+            "{sent} frames were sent where {planned} were planned: the accounts do not close"
+        );
+        add("accounts", State::Invalid, text);
+    }
+    if evidence.sessions_not_attempted > 0 {
+        let text = format!(
+            "{} sessions could not be attempted: this host gave no socket or port for them",
+            evidence.sessions_not_attempted
+        );
+        add("not_attempted", State::Invalid, text);
+    }
+    if let Some(lag) = evidence.arrival_lag_p99
+        && lag > ARRIVAL_LAG
+    {
+        let text = format!(
+            "devices began to connect late: arrival lag p99 {}, allowed is {}; connect times include it",
+            millis(lag),
+            millis(ARRIVAL_LAG)
+        );
+        add("arrival_lag", State::Suspect, text);
+    }
+    if evidence.decodes_left_out > 0 {
+        let text = format!(
+            "{} returned frames were to be decoded and were not, for lack of time",
+            evidence.decodes_left_out
+        );
+        add("decodes_left_out", State::Suspect, text);
     }
     let allowed = LAG_FLOOR.max(frame.mul_f64(LAG_SHARE));
     if let Some(lag) = evidence.send_lag_p99
@@ -165,6 +206,10 @@ mod tests {
         Evidence {
             frames_planned: 10_000,
             frames_sent: 10_000,
+            sessions_failed: 0,
+            sessions_not_attempted: 0,
+            arrival_lag_p99: Some(Duration::from_millis(20)),
+            decodes_left_out: 0,
             frame: Duration::from_millis(60),
             send_lag_p99: Some(Duration::from_micros(2_999)),
             send_lag_max: Duration::from_millis(60),
@@ -187,6 +232,10 @@ mod tests {
         for (evidence, rule, state) in [
             (Evidence { frames_planned: 0, frames_sent: 0, ..good() }, "no_work", State::Invalid),
             (Evidence { frames_sent: 9_989, ..good() }, "planned_not_sent", State::Invalid),
+            (Evidence { frames_sent: 10_001, ..good() }, "accounts", State::Invalid),
+            (Evidence { sessions_not_attempted: 1, ..good() }, "not_attempted", State::Invalid),
+            (Evidence { arrival_lag_p99: Some(ms(21)), ..good() }, "arrival_lag", State::Suspect),
+            (Evidence { decodes_left_out: 1, ..good() }, "decodes_left_out", State::Suspect),
             (Evidence { send_lag_p99: Some(ms(4)), ..good() }, "send_lag_p99", State::Invalid),
             (Evidence { send_lag_max: ms(61), ..good() }, "send_lag_max", State::Invalid),
             (Evidence { receive_drops: 1, ..good() }, "receive_drops", State::Suspect),
@@ -202,6 +251,18 @@ mod tests {
             let rules: Vec<_> = validity.reasons.iter().map(|reason| &reason.rule[..]).collect();
             assert_eq!((rules, validity.state), (vec![rule], state), "{validity:?}");
         }
+    }
+
+    #[test]
+    fn a_gateway_that_lets_nobody_in_does_not_make_the_generator_invalid() {
+        let refused = Evidence {
+            frames_planned: 0,
+            frames_sent: 0,
+            sessions_failed: 50,
+            send_lag_p99: None,
+            ..good()
+        };
+        assert_eq!(judge(&refused).state, State::Valid);
     }
 
     #[test]

@@ -75,8 +75,8 @@ impl fmt::Display for LimitError {
                 "{needed} open files needed, the hard limit is {hard}: raise it (`ulimit -Hn`, \
                  `LimitNOFILE=`, `--ulimit nofile=`) or use fewer devices"
             ),
-            Self::Refused { needed, .. } => {
-                write!(f, "cannot set the limit to {needed} open files")
+            Self::Refused { needed, cause } => {
+                write!(f, "cannot set the limit to {needed} open files: {}", cause.desc())
             }
         }
     }

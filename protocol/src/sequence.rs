@@ -73,12 +73,21 @@ impl SequenceWindow {
 
     /// Accounts for a packet whose position is known without wrapping.
     pub fn observe_position(&mut self, position: u64) -> Arrival {
+        self.account(position, MAX_GAP)
+    }
+
+    /// Accounts for a packet whose position is beyond doubt: no jump is too far.
+    pub fn observe_certain(&mut self, position: u64) -> Arrival {
+        self.account(position, u64::MAX)
+    }
+
+    fn account(&mut self, position: u64, largest_gap: u64) -> Arrival {
         let Some((first, highest)) = self.span else {
             return self.restart_at(position);
         };
         if position > highest {
             let gap = position - highest - 1;
-            if gap > MAX_GAP && self.jump_continues_at != Some(position) {
+            if gap > largest_gap && self.jump_continues_at != Some(position) {
                 self.jump_continues_at = Some(position + 1);
                 self.jumps += 1;
                 return Arrival::Jump;
@@ -245,6 +254,12 @@ mod tests {
         let mut window = window_after(&[1, 2, 4_000_000]);
         assert_eq!(window.observe(Sequence::new(3)), Arrival::InOrder);
         assert_eq!((window.jumps(), window.missing()), (1, 0));
+    }
+
+    #[test]
+    fn a_position_beyond_doubt_may_be_any_distance_ahead() {
+        let mut window = window_after(&[1]);
+        assert_eq!(window.observe_certain(9000), Arrival::AfterGap(8998));
     }
 
     proptest! {

@@ -113,23 +113,24 @@ fn write_thresholds(out: &mut String, run: &RunRecord, style: Style) -> std::fmt
     let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().filter(shown).collect();
     // Failed first; otherwise as the scenario has them.
     rows.sort_by_key(|threshold| threshold.ok);
-    let width = rows.iter().map(|row| named(row).chars().count()).max().unwrap_or(0);
-    for row in rows {
+    let widest = |text: fn(&ThresholdRecord) -> String| {
+        rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
+    };
+    let (name_width, seen_width) = (widest(named), widest(observed));
+    let limit_width = widest(|row| row.limit.clone());
+    for row in &rows {
         let mark = if row.ok {
             style.paint("ok  ", Colour::Green)
         } else {
             style.paint("FAIL", Colour::Red)
         };
-        let observed = match row.observed {
-            Some(observed) => with_unit(observed, &row.unit),
-            None => "no samples".to_owned(),
-        };
         let implied = if row.implied { "  (always checked)" } else { "" };
         writeln!(
             out,
-            "  {mark}  {:width$}  {:>10}  observed {observed}  n = {}{implied}",
+            "  {mark}  {:name_width$}  {:limit_width$}  observed {:<seen_width$}  n = {}{implied}",
             named(row),
             row.limit,
+            observed(row),
             thousands(row.samples)
         )?;
     }
@@ -146,6 +147,13 @@ fn named(threshold: &ThresholdRecord) -> String {
     match &threshold.phase {
         Some(phase) => format!("{phase}.{}", threshold.metric),
         None => threshold.metric.clone(),
+    }
+}
+
+fn observed(threshold: &ThresholdRecord) -> String {
+    match threshold.observed {
+        Some(observed) => with_unit(observed, &threshold.unit),
+        None => "no samples".to_owned(),
     }
 }
 
@@ -270,20 +278,25 @@ fn distribution(run: &RunRecord, metric: Metric) -> Option<&Summary> {
 
 fn value(run: &RunRecord, metric: Metric) -> Option<u64> {
     match run.metrics.get(metric.name()) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counts are whole and not negative"
-        )]
-        Some(MetricRecord::Value { value, .. }) => Some(*value as u64),
+        Some(MetricRecord::Value { value, .. }) => Some(whole(*value)),
         _ => None,
     }
+}
+
+/// A count as the record has it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are whole and not negative"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
 }
 
 fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "ms" => format!("{} ms", millis_text(value)),
-        "" => format!("{value}"),
+        "" => thousands(whole(value)),
         unit => format!("{value:.1} {unit}"),
     }
 }

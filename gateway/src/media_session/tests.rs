@@ -1,8 +1,9 @@
 use super::*;
 use crate::backend::{Backend, BackendSettings};
+use crate::dispatch::Dispatch;
 use crate::pool::{Pool, RunQueue};
 use codec::{Encoder, EncoderSettings};
-use platform::{MAX_BATCH, ReceiveBatch, UdpOptions, bind_udp};
+use platform::{Clock, MAX_BATCH, ReceiveBatch, UdpOptions, bind_udp};
 use protocol::SampleRate;
 use protocol::cipher::{MediaKey, NonceTemplate};
 use protocol::control::AudioFormat;
@@ -176,6 +177,10 @@ impl Activity for Gated {
     fn panicked(&self) {
         self.session.panicked();
     }
+
+    fn standing(&self) -> &Mutex<Standing> {
+        self.session.standing()
+    }
 }
 
 const SESSIONS: usize = 5;
@@ -220,6 +225,12 @@ fn reference() -> Vec<Vec<Vec<u8>>> {
 #[test]
 fn a_pool_with_a_slow_worker_answers_exactly_as_one_thread_does() {
     let reference = reference();
+    for dispatch in Dispatch::ALL {
+        slow_worker(dispatch, &reference);
+    }
+}
+
+fn slow_worker(dispatch: Dispatch, reference: &[Vec<Vec<u8>>]) {
     let mut wire = Wire::new(SESSIONS);
     let (let_through, gate) = channel();
     let mut gate = Some(Mutex::new(gate));
@@ -230,7 +241,7 @@ fn a_pool_with_a_slow_worker_answers_exactly_as_one_thread_does() {
         })
         .collect();
     let (socket, buffers) = (Arc::clone(&wire.port), Arc::new(Buffers::new()));
-    let pool = Pool::start(3, move || Desk {
+    let pool = Pool::start(3, dispatch, Clock::start(), move || Desk {
         socket: Arc::clone(&socket),
         buffers: Arc::clone(&buffers),
         scratch: Scratch::new(),
@@ -239,17 +250,22 @@ fn a_pool_with_a_slow_worker_answers_exactly_as_one_thread_does() {
     let queue: Arc<RunQueue<Gated>> = pool.queue();
     for (device, datagram) in calls() {
         if wire.call(device, &gated[device].session, &datagram) == Posted::Activate {
-            queue.submit(Arc::clone(&gated[device]));
+            queue.submit(&gated[device]);
         }
     }
-    // One worker is held with the first session's first frame; the others are served to the end.
+    // One worker is held with the first session's first frame. From one queue, the others are
+    // served to the end; with queues of their own, some wait behind it.
+    let release = || (0..FRAMES).for_each(|_| let_through.send(()).unwrap());
+    if dispatch != Dispatch::CentralQueue {
+        release();
+    }
     for (device, expected) in reference.iter().enumerate().skip(1) {
-        assert!(wire.replies(device, FRAMES) == *expected, "session {device}");
+        assert!(wire.replies(device, FRAMES) == *expected, "{dispatch}, session {device}");
     }
-    for _ in 0..FRAMES {
-        let_through.send(()).unwrap();
+    if dispatch == Dispatch::CentralQueue {
+        release();
     }
-    assert!(wire.replies(0, FRAMES) == reference[0], "the slow session");
+    assert!(wire.replies(0, FRAMES) == reference[0], "{dispatch}, the slow session");
     assert_eq!(pool.drain(PATIENCE), 0);
     for session in gated {
         let counters = session.session.counters.snapshot();

@@ -77,14 +77,17 @@ impl Drop for Program {
 
 #[test]
 fn one_line_says_where_it_listens_and_what_it_is() {
-    let program = Program::start(program(&["--backend", "relay", "--workers", "3"]));
+    let program =
+        Program::start(program(&["--backend", "relay", "--workers", "3", "--dispatch", "sticky"]));
     let listening = &program.listening;
     let keys: Vec<_> = listening.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = ["backend", "event", "libopus", "mqtt", "pid", "udp", "version", "workers"];
+    let expected =
+        ["backend", "dispatch", "event", "libopus", "mqtt", "pid", "udp", "version", "workers"];
     assert_eq!(keys, expected);
     assert_eq!(listening["event"], "listening");
     assert_eq!(listening["pid"], program.child.id());
     assert_eq!((&listening["backend"], &listening["workers"]), (&"relay".into(), &3.into()));
+    assert_eq!(listening["dispatch"], "sticky");
     assert!(listening["libopus"].as_str().unwrap().starts_with("libopus "));
     program.device().call().round_trip();
 }
@@ -201,8 +204,8 @@ fn a_bad_settings_file_is_shown_with_the_place() {
     let (said, code) = refusal(&["--log", "error", "--config", path]);
     let expected = format!(
         "error: in `{path}`: TOML parse error at line 2, column 1\n  |\n2 | wokers = 3\n  | \
-         ^^^^^^\nunknown field `wokers`, expected `workers` or `drain`\n\nFor all flags, try \
-         `--help`.\n"
+         ^^^^^^\nunknown field `wokers`, expected one of `workers`, `dispatch`, `drain`\n\nFor all \
+         flags, try `--help`.\n"
     );
     assert_eq!((said, code), (expected, Some(2)));
 }

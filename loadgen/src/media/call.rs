@@ -5,6 +5,7 @@
 //! answers, and so when that frame was planned: latency needs no list of what was sent.
 
 use std::net::UdpSocket;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -40,8 +41,12 @@ pub struct Call {
     pub leave: Moment,
     /// Told when the pacer has sent the last frame.
     pub uplink_done: Notify,
+    /// The listener's name for it.
+    pub(super) token: OnceLock<usize>,
     ended_at: AtomicU64,
+    last_packet: AtomicU64,
     sent: AtomicU64,
+    unsent: AtomicU64,
     answered: AtomicU64,
     first_answer: AtomicU64,
     send_lags: [AtomicU64; REMEMBERED],
@@ -82,8 +87,11 @@ impl Call {
             first_due,
             leave,
             uplink_done: Notify::new(),
+            token: OnceLock::new(),
             ended_at: AtomicU64::new(STILL_OPEN),
+            last_packet: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            unsent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             first_answer: AtomicU64::new(STILL_OPEN),
             send_lags: std::array::from_fn(|_| AtomicU64::new(u64::MAX)),
@@ -112,7 +120,8 @@ impl Call {
         let frame = self.frame.as_millis();
         // A call would have to last 49 days for the timestamp to wrap.
         let index = u64::from((millis / frame).checked_sub(1)?);
-        (millis.is_multiple_of(frame) && index < self.sent()).then_some(index)
+        let begun = self.sent.load(Ordering::Acquire);
+        (millis.is_multiple_of(frame) && index < begun).then_some(index)
     }
 
     /// The session is over for the device: frames due from now on are not sent.
@@ -148,9 +157,24 @@ impl Call {
         self.first_answer.fetch_min(at.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Frames sent so far.
+    /// The kernel did not take the frame that was noted last.
+    pub(super) fn note_unsent(&self) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A packet of this session arrived at `at`.
+    pub(super) fn note_packet(&self, at: Moment) {
+        self.last_packet.fetch_max(at.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When the last packet of this session arrived; the start of the run when none has.
+    pub fn last_packet(&self) -> Moment {
+        Moment::from_nanos(self.last_packet.load(Ordering::Relaxed))
+    }
+
+    /// Frames that the kernel took so far.
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Acquire)
+        self.sent.load(Ordering::Acquire) - self.unsent.load(Ordering::Relaxed)
     }
 
     /// Frames answered so far, each counted once.

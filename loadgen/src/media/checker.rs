@@ -2,12 +2,13 @@
 //!
 //! Every returned packet has its duration checked in passing; decoding costs a thousand times as
 //! much, so it is done for the first devices only and never on a thread that measures. What the
-//! thread cannot keep up with is left out and counted as not decoded, which the metric shows.
+//! thread cannot keep up with is left out and counted, which makes a run SUSPECT.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use codec::Decoder;
@@ -32,6 +33,7 @@ pub struct Checker {
 pub struct CheckerInbox {
     devices: u32,
     queue: Option<SyncSender<Sample>>,
+    left_out: Arc<AtomicU64>,
 }
 
 struct Sample {
@@ -48,6 +50,8 @@ pub struct CheckerReport {
     pub decoded: u64,
     /// Packets that libopus could not decode.
     pub failed: u64,
+    /// Packets that were left out because the queue was full.
+    pub left_out: u64,
 }
 
 impl Checker {
@@ -60,7 +64,8 @@ impl Checker {
         let thread = thread::Builder::new()
             .name("din-checker".to_owned())
             .spawn(move || check(&samples, rate))?;
-        Ok(Self { inbox: CheckerInbox { devices, queue: Some(queue) }, thread })
+        let inbox = CheckerInbox { devices, queue: Some(queue), left_out: Arc::default() };
+        Ok(Self { inbox, thread })
     }
 
     /// Where the listener hands packets in.
@@ -71,7 +76,8 @@ impl Checker {
     /// Decodes what was handed in and ends the thread; all other inboxes must be gone.
     pub fn stop(mut self) -> CheckerReport {
         self.inbox.queue = None;
-        self.thread.join().expect("the checker does not panic")
+        let report = self.thread.join().expect("the checker does not panic");
+        CheckerReport { left_out: self.inbox.left_out.load(Ordering::Relaxed), ..report }
     }
 }
 
@@ -82,9 +88,9 @@ impl CheckerInbox {
             return;
         }
         let sample = Sample { device: call.device, ssrc: call.ssrc, opus: opus.into() };
-        match self.queue.as_ref().map(|queue| queue.try_send(sample)) {
-            // A full queue leaves the packet out: measuring must not wait for decoding.
-            None | Some(Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) => {}
+        // A full queue leaves the packet out: measuring must not wait for decoding.
+        if self.queue.as_ref().is_none_or(|queue| queue.try_send(sample).is_err()) {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -130,6 +136,6 @@ mod tests {
             inbox.offer(&call, &[9 << 3 | 3, 0]);
         }
         drop(inbox);
-        assert_eq!(checker.stop(), CheckerReport { decoded: 22, failed: 2 });
+        assert_eq!(checker.stop(), CheckerReport { decoded: 22, failed: 2, left_out: 0 });
     }
 }

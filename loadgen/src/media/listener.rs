@@ -124,6 +124,7 @@ impl Listener {
             offset_due: clock.now() + OFFSET_EVERY,
             checker,
             downlinks: Vec::new(),
+            free: Vec::new(),
             batch: ReceiveBatch::new(BATCH),
             counts: vec![Counts::default(); phases.count()],
             report: ListenerReport {
@@ -219,6 +220,8 @@ struct ListenerThread {
     shared: Arc<Shared>,
     /// By token; `None` where a call has left.
     downlinks: Vec<Option<Downlink>>,
+    /// Tokens whose call has left.
+    free: Vec<usize>,
     batch: ReceiveBatch,
     counts: Vec<Counts>,
     report: ListenerReport,
@@ -231,7 +234,7 @@ impl ListenerThread {
             // A wait cannot fail with valid arguments; if it did, the orders are still looked at.
             let _ = self.shared.poller.wait(&mut events, WAIT);
             for token in events.tokens().filter(|&token| token != WAKER) {
-                self.read(token);
+                self.read(usize::try_from(token).expect("tokens are indices"));
             }
             self.follow_orders();
             self.track_offset();
@@ -253,24 +256,29 @@ impl ListenerThread {
     }
 
     fn begin(&mut self, call: Arc<Call>) {
-        let token = self.downlinks.len() as u64;
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.downlinks.push(None);
+            self.downlinks.len() - 1
+        });
         // Fails only at a kernel limit; the call then has no answers, which the thresholds see.
-        let _ = self.shared.poller.add(&call.socket, token);
-        self.downlinks.push(Some(Downlink {
+        let _ = self.shared.poller.add(&call.socket, token as u64);
+        call.token.set(token).expect("a call is listened to once");
+        self.downlinks[token] = Some(Downlink {
             call,
             window: SequenceWindow::new(),
             latency_sum: Duration::ZERO,
             latency_max: Duration::ZERO,
             kernel_drops: 0,
-        }));
+        });
     }
 
-    fn end(&mut self, call: &Arc<Call>) {
-        let found = self.downlinks.iter_mut().find(|downlink| {
-            downlink.as_ref().is_some_and(|downlink| Arc::ptr_eq(&downlink.call, call))
-        });
-        if let Some(downlink) = found.and_then(Option::take) {
+    fn end(&mut self, call: &Call) {
+        let Some(&token) = call.token.get() else { return };
+        // What the kernel has received in time counts, whenever it is read.
+        while self.read(token) {}
+        if let Some(downlink) = self.downlinks[token].take() {
             self.close(&downlink);
+            self.free.push(token);
         }
     }
 
@@ -300,15 +308,19 @@ impl ListenerThread {
         self.offset = fresh;
     }
 
-    fn read(&mut self, token: u64) {
-        let index = usize::try_from(token).expect("tokens are indices");
-        let Some(downlink) = self.downlinks.get_mut(index).and_then(Option::as_mut) else {
-            return;
+    /// Reads a batch; tells whether there was anything.
+    fn read(&mut self, token: usize) -> bool {
+        let Some(downlink) = self.downlinks.get_mut(token).and_then(Option::as_mut) else {
+            return false;
         };
-        if self.batch.receive(&downlink.call.socket, false).is_err() {
-            // The gateway's port is closed; reading the report has taken it off the socket.
-            self.report.refused += 1;
-            return;
+        match self.batch.receive(&downlink.call.socket, false) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(_) => {
+                // The gateway's port is closed; reading the report has taken it off the socket.
+                self.report.refused += 1;
+                return true;
+            }
         }
         let now = self.clock.now();
         if let Some(drops) = self.batch.kernel_drops() {
@@ -350,13 +362,14 @@ impl ListenerThread {
                 }
             }
         }
+        true
     }
 
     fn finish(mut self) -> ListenerReport {
         self.follow_orders();
-        for index in 0..self.downlinks.len() {
-            if let Some(downlink) = self.downlinks[index].take() {
-                self.close(&downlink);
+        for token in 0..self.downlinks.len() {
+            if let Some(call) = self.downlinks[token].as_ref().map(|one| Arc::clone(&one.call)) {
+                self.end(&call);
             }
         }
         for (arrivals, counts) in self.report.phases.iter_mut().zip(&self.counts) {
@@ -398,12 +411,13 @@ fn hear<'a>(downlink: &mut Downlink, datagram: &'a mut [u8], at: Moment) -> Hear
         _ => return foreign,
     }
     let Ok((header, opus)) = call.cipher.open(datagram) else { return foreign };
+    call.note_packet(at);
     let opus = Some(&*opus);
     let Some(frame) = call.frame_of(header.timestamp) else {
         return Heard { opus, ..foreign };
     };
     let planned = call.due(frame);
-    let what = match downlink.window.observe_position(frame) {
+    let what = match downlink.window.observe_certain(frame) {
         Arrival::Duplicate => What::Again,
         // 1,024 frames late: whether it was answered before is not known; an answer of a minute
         // ago is of no use to anybody.

@@ -67,7 +67,8 @@ impl ScenarioError {
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let span = error.span().unwrap_or(0..0);
         let said = error.message();
-        let key = key_path(text, span.start);
+        // An error about a whole file has an empty span, which lies in nothing.
+        let key = if span.is_empty() { String::new() } else { key_path(text, span.start) };
         if let Some(unknown) = Unknown::read(said) {
             let within = if key.is_empty() { String::new() } else { format!(" in `{key}`") };
             let message = format!("unknown {} `{}`{within}", unknown.what, unknown.seen);
@@ -75,7 +76,13 @@ impl ScenarioError {
         }
         let said = said.trim().replace('\n', ", ");
         let message = if key.is_empty() { said } else { format!("`{key}`: {said}") };
-        Self::at(path, text, span, message)
+        let error = Self::at(path, text, span, message);
+        if error.message == "missing field `phase`" {
+            let example =
+                "add a phase, for example: [[phase]] with devices = 10 and hold = \"10s\"";
+            return error.with_help(example.to_owned());
+        }
+        error
     }
 }
 
@@ -171,34 +178,31 @@ fn key_path(text: &str, at: usize) -> String {
     let Ok(document) = toml::de::DeTable::parse(text) else {
         return String::new();
     };
-    let mut path = String::new();
-    walk_table(document.get_ref(), at, &mut path);
-    path
+    path_in_table(document.get_ref(), at).unwrap_or_default()
 }
 
-fn walk_table(table: &toml::de::DeTable<'_>, at: usize, path: &mut String) {
-    for (key, value) in table {
-        if value.span().contains(&at) {
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(key.get_ref());
-            walk_value(value.get_ref(), at, path);
-            return;
-        }
-    }
+/// The path below `table`; `None` when `at` lies outside. The span of a table is that of its
+/// header, so its keys are looked at whatever it says.
+fn path_in_table(table: &toml::de::DeTable<'_>, at: usize) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let inner = path_in_value(value, at)?;
+        let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+        Some(format!("{}{dot}{inner}", key.get_ref()))
+    })
 }
 
-fn walk_value(value: &toml::de::DeValue<'_>, at: usize, path: &mut String) {
-    use fmt::Write;
-    match value {
-        toml::de::DeValue::Table(table) => walk_table(table, at, path),
-        toml::de::DeValue::Array(items) => {
-            if let Some(index) = items.iter().position(|item| item.span().contains(&at)) {
-                write!(path, "[{index}]").expect("writing to a String does not fail");
-                walk_value(items[index].get_ref(), at, path);
-            }
-        }
-        _ => {}
-    }
+fn path_in_value(value: &toml::Spanned<toml::de::DeValue<'_>>, at: usize) -> Option<String> {
+    let deeper = match value.get_ref() {
+        toml::de::DeValue::Table(table) => path_in_table(table, at).or_else(|| {
+            // An unknown key: the path is that of the table that has it.
+            table.keys().any(|key| key.span().contains(&at)).then(String::new)
+        }),
+        toml::de::DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            let inner = path_in_value(item, at)?;
+            let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+            Some(format!("[{index}]{dot}{inner}"))
+        }),
+        _ => None,
+    };
+    deeper.or_else(|| value.span().contains(&at).then(String::new))
 }

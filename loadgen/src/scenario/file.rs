@@ -23,16 +23,21 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::{Bitrate, Complexity, EncoderSettings};
+use protocol::device_session::DeviceTimeouts;
 use protocol::{FrameDuration, SampleRate};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
-use super::duration::Span;
-use super::{DeviceSettings, MAX_DEVICES, MAX_PHASES, Phase, Scenario, ScenarioError, Threshold};
+use super::duration::{Span, shown};
+use super::{
+    DeviceSettings, MAX_CALLS, MAX_DEVICES, MAX_PHASES, MAX_SPAN, Phase, Scenario, ScenarioError,
+    Threshold,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +56,7 @@ struct File {
     devices: Devices,
     phase: Spanned<Vec<PhaseTable>>,
     #[serde(default)]
-    thresholds: BTreeMap<Spanned<String>, Spanned<String>>,
+    thresholds: BTreeMap<Spanned<String>, Spanned<Limit>>,
 }
 
 /// Like every default, the same on every run.
@@ -75,6 +80,8 @@ pub struct GatewaySettings {
     /// Codec workers, 1 to 64; default: 2.
     #[serde(deserialize_with = "workers")]
     pub workers: Option<u32>,
+    /// How its frames get a worker; default: `central-queue`.
+    pub dispatch: Option<Dispatch>,
     /// Complexity of its Opus encoder, 0 to 10; default: 5.
     #[serde(deserialize_with = "gateway_complexity")]
     pub complexity: Option<u32>,
@@ -99,10 +106,12 @@ impl GatewaySettings {
         struct PoolTable {
             #[serde(skip_serializing_if = "Option::is_none")]
             workers: Option<u32>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            dispatch: Option<Dispatch>,
         }
         let config = Config {
             backend: BackendTable { kind: self.backend, complexity: self.complexity },
-            pool: PoolTable { workers: self.workers },
+            pool: PoolTable { workers: self.workers, dispatch: self.dispatch },
         };
         toml::to_string(&config).expect("tables of plain values can be written")
     }
@@ -118,6 +127,24 @@ pub enum Backend {
     Echo,
 }
 
+/// How the gateway's frames get a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispatch {
+    /// Workers in turns.
+    RoundRobin,
+    /// The worker with the fewest frames pending.
+    LeastPending,
+    /// The worker with the least work pending, by what each session's frames took so far.
+    LeastWork,
+    /// The better of two workers picked at random.
+    PowerOfTwo,
+    /// One queue for all workers.
+    CentralQueue,
+    /// A session stays on one worker.
+    Sticky,
+}
+
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Devices {
@@ -129,6 +156,7 @@ struct Devices {
     complexity: Level,
     dtx: bool,
     hello_timeout: Span,
+    audio_timeout: Span,
     decode: Count,
 }
 
@@ -144,7 +172,8 @@ impl Default for Devices {
             bitrate: BitrateText(bitrate),
             complexity: Level(complexity),
             dtx,
-            hello_timeout: Span(Duration::from_secs(10)),
+            hello_timeout: Span(DeviceTimeouts::default().hello),
+            audio_timeout: Span(DeviceTimeouts::default().audio),
             decode: Count(50),
         }
     }
@@ -160,6 +189,8 @@ struct PhaseTable {
     hold: Span,
 }
 
+/// A limit as it is written: `"< 40ms"`.
+struct Limit(String);
 /// A whole number of 0 or more, of any size.
 struct Seed(u64);
 /// Devices: 0 to [`MAX_DEVICES`].
@@ -181,6 +212,24 @@ fn whole<'de, D: Deserializer<'de>>(
     }
     let (least, most) = (allowed.start(), allowed.end());
     Err(de::Error::custom(format!("{seen} {what}: allowed are {least} to {most}")))
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Limit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a limit in quotes, for example \"< 40ms\" or \"= 0\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit, E> {
+                Ok(Limit(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
 }
 
 impl<'de> Deserialize<'de> for Seed {
@@ -325,7 +374,23 @@ fn phases(
     if phases.iter().all(|phase| phase.devices == 0) {
         return wrong(whole, "no phase has a device: there is nothing to run".to_owned());
     }
-    if phases.iter().map(Phase::length).sum::<Duration>().is_zero() {
+    let length: Duration = phases.iter().map(Phase::length).sum();
+    if length > MAX_SPAN {
+        let message =
+            format!("ramps and holds add up to {}, the longest run is 24h", shown(length));
+        return wrong(whole, message);
+    }
+    let mut before = 0;
+    let mut arrivals = 0;
+    for phase in &phases {
+        arrivals += phase.devices.saturating_sub(before);
+        before = phase.devices;
+    }
+    if arrivals > MAX_CALLS {
+        let message = format!("the phases call for {arrivals} sessions, the most is {MAX_CALLS}");
+        return wrong(whole, message);
+    }
+    if length.is_zero() {
         return wrong(
             whole,
             "ramps and holds add up to no time: there is nothing to run".to_owned(),
@@ -338,13 +403,13 @@ fn thresholds(
     path: &Path,
     text: &str,
     phases: &[Phase],
-    table: BTreeMap<Spanned<String>, Spanned<String>>,
+    table: BTreeMap<Spanned<String>, Spanned<Limit>>,
 ) -> Result<Vec<Threshold>, ScenarioError> {
     let names: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let parsed = entries.iter().map(|(key, limit)| {
-        Threshold::parse(key.get_ref(), limit.get_ref(), &names).map_err(|error| {
+        Threshold::parse(key.get_ref(), &limit.get_ref().0, &names).map_err(|error| {
             let span = if error.in_key { key.span() } else { limit.span() };
             ScenarioError::at(path, text, span, error.message).with_help(error.help)
         })
@@ -376,7 +441,11 @@ fn devices(path: &Path, text: &str, table: Devices) -> Result<DeviceSettings, Sc
     Ok(DeviceSettings {
         audio,
         encoder,
-        hello_timeout: table.hello_timeout.0,
+        timeouts: DeviceTimeouts {
+            hello: table.hello_timeout.0,
+            audio: table.audio_timeout.0,
+            ..DeviceTimeouts::default()
+        },
         decode: table.decode.0,
     })
 }

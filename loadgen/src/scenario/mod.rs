@@ -19,14 +19,16 @@ use protocol::device_session::DeviceTimeouts;
 
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
-pub use file::{Backend, GatewaySettings};
+pub use file::{Backend, Dispatch, GatewaySettings};
 pub use threshold::{Comparison, Threshold};
 
 /// The most devices one scenario may ask for.
 pub const MAX_DEVICES: u32 = 20_000;
 /// The most phases one scenario may have.
 pub const MAX_PHASES: usize = 100;
-/// The longest ramp, hold or drain.
+/// The most sessions that one scenario may call for.
+pub const MAX_CALLS: u32 = 200_000;
+/// The longest run, ramp, hold or drain.
 pub const MAX_SPAN: Duration = Duration::from_hours(24);
 
 /// What a run does and what it must show.
@@ -63,8 +65,9 @@ pub struct DeviceSettings {
     pub audio: Vec<PathBuf>,
     /// How they encode it.
     pub encoder: EncoderSettings,
-    /// How long a device waits for the answer to its hello.
-    pub hello_timeout: Duration,
+    /// How long they wait for the answer to hello (`hello_timeout`, 10 s), and for audio before
+    /// they give a session up (`audio_timeout`, 120 s).
+    pub timeouts: DeviceTimeouts,
     /// How many devices, from the first on, have their returned audio really decoded.
     pub decode: u32,
 }
@@ -73,11 +76,6 @@ impl DeviceSettings {
     /// The uplink's audio.
     pub fn format(&self) -> AudioFormat {
         AudioFormat { sample_rate: self.encoder.sample_rate, frame: self.encoder.frame }
-    }
-
-    /// The firmware's timeouts, with the scenario's for hello.
-    pub fn timeouts(&self) -> DeviceTimeouts {
-        DeviceTimeouts { hello: self.hello_timeout, ..DeviceTimeouts::default() }
     }
 }
 

@@ -80,6 +80,11 @@ impl Threshold {
         };
         let (metric, statistic) = subject(rest, phases)
             .map_err(|(message, help)| ThresholdError { in_key: true, message, help })?;
+        if phase.is_some() && metric.is_whole_run_only() {
+            let message = format!("`{}` is known for the whole run only", metric.name());
+            let help = format!("write \"{}\" without the phase", metric.name());
+            return Err(ThresholdError { in_key: true, message, help });
+        }
         let (comparison, number) = compared(limit, metric.quantity()).map_err(|message| {
             let help = limit_help(metric.quantity());
             ThresholdError { in_key: false, message, help }
@@ -265,6 +270,8 @@ mod tests {
                 "did you mean `p90`",
             ),
             ("frames_lost.p99", "= 0", true, "is a count", "frames_lost alone"),
+            ("burst.integrity.decoded", "> 0", true, "whole run only", "\"integrity.decoded\""),
+            ("send_lag.p100", "< 1ms", true, "unknown statistic `p100`", "max"),
             ("frames_lost", "0", false, "does not begin with", "= 0"),
             ("frames_lost", "< NaN", false, "not a number", "plain number"),
             ("frames_lost", "= -1", false, "not a number", "plain number"),

@@ -4,4 +4,5 @@ mod arrows;
 mod bad_input;
 mod common;
 mod endings;
+mod odd_gateways;
 mod runs;

@@ -94,7 +94,7 @@ fn a_threshold_that_does_not_hold_fails_the_run() {
 
 #[test]
 fn every_gateway_setting_of_a_scenario_is_one_that_the_gateway_reads() {
-    let toml = "backend = \"relay\"\nworkers = 3\ncomplexity = 7";
+    let toml = "backend = \"relay\"\nworkers = 3\ncomplexity = 7\ndispatch = \"least-work\"";
     let settings: GatewaySettings = toml::from_str(toml).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("gateway.toml");
@@ -103,4 +103,12 @@ fn every_gateway_setting_of_a_scenario_is_one_that_the_gateway_reads() {
     assert_eq!(read.backend.kind, gateway::Backend::Relay);
     assert_eq!(read.backend.complexity.get(), 7);
     assert_eq!(read.pool.workers, 3);
+    assert_eq!(read.pool.dispatch, gateway::Dispatch::LeastWork);
+    // The two programs share no type: a policy that only one of them knows is found here.
+    for dispatch in gateway::Dispatch::ALL {
+        let toml = format!("dispatch = \"{dispatch}\"");
+        let settings: GatewaySettings = toml::from_str(&toml).unwrap();
+        std::fs::write(&path, settings.to_config()).unwrap();
+        assert_eq!(gateway::Settings::load(&path).unwrap().pool.dispatch, dispatch);
+    }
 }
