@@ -12,6 +12,7 @@ pub mod cipher;
 pub mod control;
 pub mod device_session;
 pub mod gateway_session;
+mod hello;
 pub mod identity;
 pub mod mcp;
 pub mod opus;

@@ -16,11 +16,10 @@ use platform::{
 };
 use protocol::Moment;
 use protocol::opus::PacketShape;
-use protocol::packet::Header;
-use protocol::sequence::{Arrival, SequenceWindow};
 
 use super::call::Call;
 use super::checker::CheckerInbox;
+use super::downlink::{Downlink, What};
 use crate::schedule::{DeviceNumber, PhaseTimes};
 
 /// How long the thread waits at most before it looks at its clock and its orders.
@@ -202,15 +201,6 @@ struct Counts {
     wrong_duration: u64,
 }
 
-/// What is known of the answers to one call.
-struct Downlink {
-    call: Arc<Call>,
-    window: SequenceWindow,
-    latency_sum: Duration,
-    latency_max: Duration,
-    kernel_drops: u32,
-}
-
 struct ListenerThread {
     clock: Clock,
     offset: RealtimeOffset,
@@ -263,13 +253,7 @@ impl ListenerThread {
         // Fails only at a kernel limit; the call then has no answers, which the thresholds see.
         let _ = self.shared.poller.add(&call.socket, token as u64);
         call.token.set(token).expect("a call is listened to once");
-        self.downlinks[token] = Some(Downlink {
-            call,
-            window: SequenceWindow::new(),
-            latency_sum: Duration::ZERO,
-            latency_max: Duration::ZERO,
-            kernel_drops: 0,
-        });
+        self.downlinks[token] = Some(Downlink::new(call));
     }
 
     fn end(&mut self, call: &Call) {
@@ -328,7 +312,7 @@ impl ListenerThread {
         }
         for received in self.batch.received() {
             let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
-            let heard = hear(downlink, received.datagram.payload_mut(), at);
+            let heard = downlink.hear(received.datagram.payload_mut(), at);
             let phase = self.phases.phase_at(heard.planned);
             let counts = &mut self.counts[phase];
             match heard.what {
@@ -383,51 +367,6 @@ impl ListenerThread {
         }
         self.report
     }
-}
-
-/// What one datagram turned out to be.
-struct Heard<'a> {
-    what: What,
-    /// When the frame that it answers was planned; its arrival, where it answers none.
-    planned: Moment,
-    /// The decrypted payload, of what is a packet of the session.
-    opus: Option<&'a [u8]>,
-}
-
-enum What {
-    /// The first answer to `frame`.
-    Answer { frame: u64, reordered: bool },
-    /// Another answer to a frame.
-    Again,
-    /// No media packet of this session, or the answer to no frame.
-    Foreign,
-}
-
-fn hear<'a>(downlink: &mut Downlink, datagram: &'a mut [u8], at: Moment) -> Heard<'a> {
-    let call = &downlink.call;
-    let foreign = Heard { what: What::Foreign, planned: at, opus: None };
-    match Header::decode(datagram) {
-        Ok(header) if header.ssrc == call.ssrc => {}
-        _ => return foreign,
-    }
-    let Ok((header, opus)) = call.cipher.open(datagram) else { return foreign };
-    call.note_packet(at);
-    let opus = Some(&*opus);
-    let Some(frame) = call.frame_of(header.timestamp) else {
-        return Heard { opus, ..foreign };
-    };
-    let planned = call.due(frame);
-    let what = match downlink.window.observe_certain(frame) {
-        Arrival::Duplicate => What::Again,
-        // 1,024 frames late: whether it was answered before is not known; an answer of a minute
-        // ago is of no use to anybody.
-        Arrival::Stale | Arrival::Jump => What::Foreign,
-        arrival => {
-            call.note_answered(at);
-            What::Answer { frame, reordered: arrival == Arrival::Reordered }
-        }
-    };
-    Heard { what, planned, opus }
 }
 
 fn nanos(span: Duration) -> u64 {
