@@ -29,6 +29,8 @@ use crate::voice::Voice;
 const LEAD: Duration = Duration::from_millis(2);
 /// How long the name of a media port may take to be found.
 const NAME_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the pacer may take to notice that a session has ended: three frames.
+const LET_GO: Duration = Duration::from_millis(200);
 /// What the kernel may hold for one device: 100 datagrams or so.
 const RECEIVE_BUFFER: usize = 128 << 10;
 
@@ -185,7 +187,7 @@ async fn talk(
     slot: &OutcomeSlot,
 ) {
     let mut stop = fleet.stop.clone();
-    let mut lost = false;
+    let (mut lost, mut all_sent) = (false, false);
     fleet.open.fetch_add(1, Ordering::Relaxed);
     tokio::select! {
         // A lost session is seen as lost even when the run is told to stop for the same reason.
@@ -199,13 +201,17 @@ async fn talk(
                 note(slot, |call| call.lost = Some((end, now)));
             }
         }
-        () = media.uplink_done.notified() => {}
+        () = media.uplink_done.notified() => all_sent = true,
         () = stopped(&mut stop) => {
             media.end(fleet.clock.now());
             note(slot, |call| call.cut_short = true);
         }
     }
     fleet.open.fetch_sub(1, Ordering::Relaxed);
+    if !all_sent {
+        // A frame may be on its way to the kernel; the pacer tells when it has let go.
+        let _ = tokio::time::timeout(LET_GO, media.uplink_done.notified()).await;
+    }
     drain(fleet, &media).await;
     if !lost {
         line.hang_up().await;
@@ -249,12 +255,9 @@ async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     found.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-/// Waits until the pacer is done and every frame is answered, or as long as the scenario says.
+/// Waits until every frame is answered, or as long as the scenario says.
 async fn drain(fleet: &Fleet, call: &Call) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
-    // A frame may be on its way to the kernel while the session ends; the pacer tells when it has
-    // let go. It has told already where that is what ended the call.
-    let _ = tokio::time::timeout(LOOK_EVERY * 10, call.uplink_done.notified()).await;
     let until = fleet.clock.now() + fleet.drain;
     while call.answered() < call.sent() && fleet.clock.now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
