@@ -99,50 +99,49 @@ const CLOCK_STEP: Duration = Duration::from_micros(100);
 
 /// Judges a run by what is known about its generator.
 pub fn judge(evidence: &Evidence) -> Validity {
-    let mut reasons = Vec::new();
-    let mut add = |rule: &str, state, text| {
-        reasons.push(Reason { rule: rule.to_owned(), state, text });
-    };
-    let Evidence { frames_planned: planned, frames_sent: sent, frame, .. } = *evidence;
+    let mut broken = Broken(Vec::new());
+    load_was_the_planned_one(evidence, &mut broken);
+    generator_was_in_time(evidence, &mut broken);
+    nothing_was_left_out(evidence, &mut broken);
+    let state = broken.0.iter().map(|reason| reason.state).max().unwrap_or(State::Valid);
+    Validity { state, reasons: broken.0 }
+}
 
-    if planned == 0 && evidence.sessions_failed > 0 {
-        // The gateway let nobody in: that is its failure, and the thresholds find no samples.
-    } else if planned == 0 {
+/// The rules that were broken so far.
+struct Broken(Vec<Reason>);
+
+impl Broken {
+    fn add(&mut self, rule: &str, state: State, text: String) {
+        self.0.push(Reason { rule: rule.to_owned(), state, text });
+    }
+}
+
+fn load_was_the_planned_one(evidence: &Evidence, broken: &mut Broken) {
+    let Evidence { frames_planned: planned, frames_sent: sent, .. } = *evidence;
+    // A gateway that lets nobody in has failed itself, and its thresholds find no samples.
+    if planned == 0 && evidence.sessions_failed == 0 {
         let text = "no frame was planned while a session was open, so nothing was measured";
-        add("no_work", State::Invalid, text.to_owned());
+        broken.add("no_work", State::Invalid, text.to_owned());
     } else if (sent as f64) < planned as f64 * SENT_SHARE {
         let text = format!("{sent} of {planned} planned frames were sent, 99.9 % are needed");
-        add("planned_not_sent", State::Invalid, text);
+        broken.add("planned_not_sent", State::Invalid, text);
     } else if sent > planned {
         let text = format!(
             "{sent} frames were sent where {planned} were planned: the accounts do not close"
         );
-        add("accounts", State::Invalid, text);
+        broken.add("accounts", State::Invalid, text);
     }
     if evidence.sessions_not_attempted > 0 {
         let text = format!(
             "{} sessions could not be attempted: this host gave no socket or port for them",
             evidence.sessions_not_attempted
         );
-        add("not_attempted", State::Invalid, text);
+        broken.add("not_attempted", State::Invalid, text);
     }
-    if let Some(lag) = evidence.arrival_lag_p99
-        && lag > ARRIVAL_LAG
-    {
-        let text = format!(
-            "devices began to connect late: arrival lag p99 {}, allowed is {}; connect times include it",
-            millis(lag),
-            millis(ARRIVAL_LAG)
-        );
-        add("arrival_lag", State::Suspect, text);
-    }
-    if evidence.decodes_left_out > 0 {
-        let text = format!(
-            "{} returned frames were to be decoded and were not, for lack of time",
-            evidence.decodes_left_out
-        );
-        add("decodes_left_out", State::Suspect, text);
-    }
+}
+
+fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
+    let frame = evidence.frame;
     let allowed = LAG_FLOOR.max(frame.mul_f64(LAG_SHARE));
     if let Some(lag) = evidence.send_lag_p99
         && lag > allowed
@@ -152,7 +151,7 @@ pub fn judge(evidence: &Evidence) -> Validity {
             millis(lag),
             millis(allowed)
         );
-        add("send_lag_p99", State::Invalid, text);
+        broken.add("send_lag_p99", State::Invalid, text);
     }
     if evidence.send_lag_max > frame {
         let text = format!(
@@ -160,14 +159,40 @@ pub fn judge(evidence: &Evidence) -> Validity {
             millis(evidence.send_lag_max),
             millis(frame)
         );
-        add("send_lag_max", State::Invalid, text);
+        broken.add("send_lag_max", State::Invalid, text);
+    }
+    if let Some(lag) = evidence.arrival_lag_p99
+        && lag > ARRIVAL_LAG
+    {
+        let text = format!(
+            "devices began to connect late: arrival lag p99 {}, allowed is {}; connect times include it",
+            millis(lag),
+            millis(ARRIVAL_LAG)
+        );
+        broken.add("arrival_lag", State::Suspect, text);
+    }
+    for threshold in &evidence.decided_by_send_lag {
+        let text = format!(
+            "threshold {threshold} fails by the generator's own lag: measured from the actual send it would hold"
+        );
+        broken.add("decided_by_send_lag", State::Suspect, text);
+    }
+}
+
+fn nothing_was_left_out(evidence: &Evidence, broken: &mut Broken) {
+    if evidence.decodes_left_out > 0 {
+        let text = format!(
+            "{} returned frames were to be decoded and were not, for lack of time",
+            evidence.decodes_left_out
+        );
+        broken.add("decodes_left_out", State::Suspect, text);
     }
     if evidence.receive_drops > 0 {
         let text = format!(
             "the kernel dropped {} datagrams on the generator's own sockets: some loss is not the gateway's",
             evidence.receive_drops
         );
-        add("receive_drops", State::Suspect, text);
+        broken.add("receive_drops", State::Suspect, text);
     }
     let busy = f64::from(evidence.generator_cores) * 100.0 * BUSY_SHARE;
     if evidence.generator_cpu_percent > busy {
@@ -175,23 +200,15 @@ pub fn judge(evidence: &Evidence) -> Validity {
             "the generator used {:.0} % of one core on average, above {busy:.0} % it may be the bottleneck",
             evidence.generator_cpu_percent
         );
-        add("generator_cpu", State::Suspect, text);
+        broken.add("generator_cpu", State::Suspect, text);
     }
     if evidence.clock_step > CLOCK_STEP {
         let text = format!(
             "the realtime clock stepped by {} against the monotonic one; arrivals are stamped by it",
             millis(evidence.clock_step)
         );
-        add("clock_step", State::Suspect, text);
+        broken.add("clock_step", State::Suspect, text);
     }
-    for threshold in &evidence.decided_by_send_lag {
-        let text = format!(
-            "threshold {threshold} fails by the generator's own lag: measured from the actual send it would hold"
-        );
-        add("decided_by_send_lag", State::Suspect, text);
-    }
-    let state = reasons.iter().map(|reason| reason.state).max().unwrap_or(State::Valid);
-    Validity { state, reasons }
 }
 
 fn millis(span: Duration) -> String {
