@@ -20,7 +20,7 @@ use std::time::Duration;
 use protocol::Moment;
 
 pub use decision::{Decision, Direction, Reason, Saw};
-pub use settings::{AutoscaleError, AutoscaleSettings, Policy};
+pub use settings::{AutoscaleError, AutoscaleSettings, Policy, UnknownPolicy};
 pub use view::{PoolView, SAMPLES, Tally};
 
 use production::Production;

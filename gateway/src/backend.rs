@@ -101,13 +101,15 @@ impl Scratch {
 }
 
 impl BackendSession {
-    /// The state for a device that sends `uplink`, and the audio with which it will be answered.
+    /// The state for a device that sends `uplink`, and the audio with which it will be answered, in
+    /// packets of constant size where `variable_bitrate` is not wanted.
     ///
     /// # Errors
     /// [`CodecError`] when there is no memory for a codec.
     pub(crate) fn open(
         settings: &BackendSettings,
         uplink: AudioFormat,
+        variable_bitrate: bool,
     ) -> Result<(Self, AudioFormat), CodecError> {
         match settings.kind {
             Backend::Relay => Ok((Self::Relay, uplink)),
@@ -116,6 +118,7 @@ impl BackendSession {
                     sample_rate: ECHO_RATE,
                     frame: uplink.frame,
                     complexity: settings.complexity,
+                    variable_bitrate,
                     ..EncoderSettings::gateway_downlink()
                 };
                 let session = Self::Echo {
@@ -126,6 +129,11 @@ impl BackendSession {
                 Ok((session, AudioFormat { sample_rate: ECHO_RATE, frame: uplink.frame }))
             }
         }
+    }
+
+    /// Whether answering takes a codec.
+    pub(crate) fn has_codec(&self) -> bool {
+        matches!(self, Self::Echo { .. })
     }
 
     /// Turns an opened datagram of the uplink into one of the downlink, of which only the header
@@ -154,6 +162,31 @@ impl BackendSession {
     }
 }
 
+/// Coders of a worker that all sessions share which it runs: production's defect, where streams
+/// damage each other. One for each frame duration.
+#[derive(Debug)]
+pub(crate) struct SharedCoders {
+    settings: BackendSettings,
+    coders: Vec<(FrameDuration, BackendSession)>,
+}
+
+impl SharedCoders {
+    pub(crate) fn new(settings: BackendSettings) -> Self {
+        Self { settings, coders: Vec::new() }
+    }
+
+    /// The coders for frames of `uplink`; `None` when there is no memory for them.
+    pub(crate) fn of(&mut self, uplink: AudioFormat) -> Option<&mut BackendSession> {
+        let known = self.coders.iter().position(|(frame, _)| *frame == uplink.frame);
+        let index = known.unwrap_or(self.coders.len());
+        if known.is_none() {
+            let (coders, _) = BackendSession::open(&self.settings, uplink, true).ok()?;
+            self.coders.push((uplink.frame, coders));
+        }
+        Some(&mut self.coders[index].1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +209,7 @@ mod tests {
     fn open(kind: Backend, frame: FrameDuration) -> (BackendSession, AudioFormat) {
         let settings = BackendSettings { kind, ..BackendSettings::default() };
         let uplink = AudioFormat { sample_rate: SampleRate::HZ_16000, frame };
-        BackendSession::open(&settings, uplink).unwrap()
+        BackendSession::open(&settings, uplink, true).unwrap()
     }
 
     #[test]

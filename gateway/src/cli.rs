@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use gateway::autoscale::Policy;
 use gateway::{Backend, Dispatch, Settings, SettingsError, duration_text};
 
 /// The reference gateway of Din: MQTT control, encrypted Opus over UDP, a pool of codec workers.
@@ -30,9 +31,22 @@ pub(crate) struct Flags {
     /// What is done with audio: relay or echo [default: echo]
     #[arg(long)]
     backend: Option<Backend>,
-    /// Codec worker threads [default: 2]
-    #[arg(long, value_name = "N")]
+    /// Codec worker threads, as long as no autoscaler changes their number [default: 2]
+    #[arg(long, value_name = "N", conflicts_with_all = ["autoscale", "min_workers", "max_workers"])]
     workers: Option<usize>,
+    /// What changes the number of workers: production, production-extreme or queue-delay; or fixed
+    /// [default: fixed; with a minimum or maximum: queue-delay]
+    #[arg(long, value_name = "POLICY")]
+    autoscale: Option<Policy>,
+    /// The fewest workers, with which an autoscaled pool starts [default: 2]
+    #[arg(long, value_name = "N")]
+    min_workers: Option<usize>,
+    /// The most workers of an autoscaled pool [default: 8, production-extreme 6]
+    #[arg(long, value_name = "N")]
+    max_workers: Option<usize>,
+    /// How long a frame may wait for a worker [default: as long as it takes]
+    #[arg(long, value_name = "TIME", value_parser = duration_text::parse)]
+    worker_timeout: Option<Duration>,
     /// How frames get their worker: round-robin, least-pending, least-work, power-of-two,
     /// central-queue or sticky [default: central-queue]
     #[arg(long, value_name = "POLICY")]
@@ -49,6 +63,9 @@ pub(crate) struct Flags {
     /// Time without audio after which a session ends [default: 120s]
     #[arg(long, value_name = "TIME", value_parser = duration_text::parse)]
     audio_timeout: Option<Duration>,
+    /// Address for metrics and status over HTTP, port 0 for a free one [default: none]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    telemetry: Option<SocketAddr>,
     /// Least urgent messages to log: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: tracing::Level,
@@ -76,6 +93,17 @@ impl Flags {
         override_with(&mut settings.backend.complexity, self.complexity.as_ref());
         override_with(&mut settings.pool.workers, self.workers.as_ref());
         override_with(&mut settings.pool.dispatch, self.dispatch.as_ref());
+        if self.workers.is_some() {
+            settings.autoscale = None;
+        }
+        if self.autoscale.is_some() || self.min_workers.is_some() || self.max_workers.is_some() {
+            let autoscale = settings.autoscale.get_or_insert_default();
+            override_with(&mut autoscale.policy, self.autoscale.as_ref());
+            override_with(&mut autoscale.min, self.min_workers.as_ref());
+            autoscale.max = self.max_workers.or(autoscale.max);
+        }
+        settings.pool.worker_timeout = self.worker_timeout.or(settings.pool.worker_timeout);
+        settings.telemetry.listen = self.telemetry.or(settings.telemetry.listen);
         if let Some(host) = &self.advertise {
             settings.media.advertise = Some(host.clone());
         }
@@ -123,5 +151,22 @@ mod tests {
         assert_eq!(settings.pool.dispatch, Dispatch::Sticky);
         assert_eq!(settings.media.listen.port(), 0);
         assert_eq!(settings.control.listen.port(), 1883);
+    }
+
+    #[test]
+    fn a_number_of_workers_and_an_autoscaler_exclude_each_other() {
+        let settings = |flags: &[&str]| {
+            let flags = ["din-gateway"].iter().chain(flags);
+            Flags::try_parse_from(flags).map(|flags| flags.settings().unwrap().scaling())
+        };
+        let scaled = settings(&["--max-workers", "5"]).unwrap();
+        assert_eq!((scaled.policy, scaled.min, scaled.max()), (Policy::QueueDelay, 2, 5));
+        let scaled = settings(&["--autoscale", "production-extreme"]).unwrap();
+        assert_eq!((scaled.policy, scaled.max()), (Policy::ProductionExtreme, 6));
+        let fixed = settings(&["--workers", "3"]).unwrap();
+        assert_eq!((fixed.policy, fixed.min, fixed.max()), (Policy::Fixed, 3, 3));
+        assert!(settings(&["--workers", "3", "--autoscale", "queue-delay"]).is_err());
+        let error = settings(&["--autoscale", "magic"]).unwrap_err().to_string();
+        assert!(error.contains("`magic` is no autoscaler: there are fixed, production"), "{error}");
     }
 }

@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::Clock;
 use protocol::identity::SignatureKey;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +16,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::counters::{Counters, RefuseCause};
+use crate::common::Common;
+use crate::counters::RefuseCause;
 use crate::devices::Devices;
 use crate::duration_text;
 use crate::sessions::Sessions;
@@ -68,10 +68,9 @@ pub(crate) struct Control {
     pub(crate) settings: ControlSettings,
     pub(crate) audio_timeout: Duration,
     pub(crate) signature_key: Option<SignatureKey>,
-    pub(crate) clock: Clock,
+    pub(crate) common: Arc<Common>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) devices: Arc<Devices>,
-    pub(crate) counters: Arc<Counters>,
 }
 
 /// The listening socket and the connections that came from it.
@@ -105,7 +104,7 @@ impl Acceptor {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => self.serve(stream),
                     Err(error) => {
-                        self.control.counters.accept_failed.add(1);
+                        self.control.common.counters.accept_failed.add(1);
                         tracing::debug!(%error, "cannot accept");
                         sleep(ACCEPT_PAUSE).await;
                     }
@@ -116,7 +115,7 @@ impl Acceptor {
     }
 
     fn serve(&mut self, stream: TcpStream) {
-        let counters = &self.control.counters;
+        let counters = &self.control.common.counters;
         counters.connections.add(1);
         if self.connections.len() >= self.control.settings.max_connections {
             counters.refused.count(RefuseCause::ConnectionLimit);

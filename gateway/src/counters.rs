@@ -2,7 +2,7 @@
 //!
 //! Live counters are internal; the snapshot is what shutdown prints and embedders read. Three
 //! accounts close once nothing is under way:
-//! - `frames_in` = `frames_out` + all of `dropped`;
+//! - `frames_in` = `frames_out` + all of `dropped`, and `frames_accepted` = `frames_settled`;
 //! - `connections` = all of `refused` + `connected`;
 //! - `connected` = all of `closed`, and `sessions_opened` = all of `sessions_ended`.
 
@@ -23,6 +23,20 @@ impl Counter {
 
     fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+impl Counters {
+    /// Frames accepted since the gateway started.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.frames_accepted.get()
+    }
+
+    /// Frames accepted and not yet done with.
+    pub(crate) fn pending(&self) -> u64 {
+        // In this order, so that a frame in between is pending and not less than none are.
+        let settled = self.frames_settled.get();
+        self.frames_accepted.get().saturating_sub(settled)
     }
 }
 
@@ -85,8 +99,10 @@ counted_causes! {
         Leap => leap,
         /// The session's mailbox was full.
         MailboxFull => mailbox_full,
-        /// The session ended before a worker took the frame.
+        /// The session ended before the frame was answered.
         SessionEnded => session_ended,
+        /// The frame waited longer than `worker_timeout`.
+        WorkerTimeout => worker_timeout,
         /// The decoder refused the packet.
         DecodeFailed => decode_failed,
         /// The encoder refused the frame.
@@ -95,6 +111,8 @@ counted_causes! {
         SendFailed => send_failed,
         /// The worker panicked with the frame in hand.
         WorkerPanic => worker_panic,
+        /// The reply was dropped on purpose: a fault that is switched on.
+        ByFault => by_fault,
     }
 }
 
@@ -170,6 +188,38 @@ counted_causes! {
     }
 }
 
+counted_causes! {
+    /// What a fault that is switched on has done, each time it did.
+    FaultKind counted in FaultCounters, read as Struck {
+        /// A frame was run by coders of the worker instead of its session's own.
+        SharedCodec => shared_codec,
+        /// A reply was held back until after the next one.
+        ReorderedReply => reordered_replies,
+        /// A reply was dropped.
+        DroppedReply => dropped_replies,
+        /// A reply was sent twice.
+        DuplicatedReply => duplicated_replies,
+        /// A worker stood still for a while.
+        WorkerStall => worker_stall,
+        /// The whole gateway did.
+        GatewayStall => gateway_stall,
+        /// A session was granted another key than the one that is used.
+        WrongKey => wrong_key,
+        /// A reply carried another session's audio.
+        ForeignAudio => foreign_audio,
+        /// A reply was sealed under a constant timestamp.
+        KeystreamReuse => keystream_reuse,
+        /// The answer to a hello was delayed.
+        HelloDelay => hello_delay,
+        /// A hello was not answered.
+        HelloLimit => hello_limit,
+        /// A worker crashed.
+        WorkerCrash => worker_crash,
+        /// A frame leaked memory.
+        LeakPerFrame => leak_per_frame,
+    }
+}
+
 /// A number for each name, as the snapshot has them.
 macro_rules! plain_counters {
     (numbers { $($(#[$doc:meta])* $name:ident,)+ } groups { $($(#[$group_doc:meta])* $group:ident: $counters:ident => $snapshot:ident,)+ }) => {
@@ -204,6 +254,10 @@ plain_counters! {
         frames_in,
         /// Frames that were found new and plausible, and put into a mailbox.
         frames_accepted,
+        /// Frames accepted that are done with, whatever became of them; the rest is pending.
+        frames_settled,
+        /// Frames that were decoded and encoded anew.
+        frames_encoded,
         /// Frames that were answered.
         frames_out,
         /// Datagrams that the kernel dropped because the gateway did not read them in time; not in
@@ -235,6 +289,8 @@ plain_counters! {
         refused: RefuseCounters => Refused,
         /// Connections of devices closed.
         closed: CloseCounters => Closed,
+        /// What faults have done.
+        faults: FaultCounters => Struck,
     }
 }
 

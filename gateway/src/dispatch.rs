@@ -24,7 +24,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use standing::{Standing, WorkEstimate};
+pub use standing::{Standing, WorkEstimate};
 
 /// The policy by which frames get their worker. ADR 6 compares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,42 +96,45 @@ impl FromStr for Dispatch {
 
 /// A session whose next frame needs a worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Activation {
+pub struct Activation {
     /// What tells the session from others, the same for all its frames.
-    pub(crate) key: u64,
+    pub key: u64,
     /// The worker of its frame before.
-    pub(crate) last: Option<usize>,
+    pub last: Option<usize>,
 }
 
 /// What a policy sees.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolView<'a> {
-    pub(crate) now: Moment,
+pub struct PoolView<'a> {
+    /// The time.
+    pub now: Moment,
     /// The workers that take new frames; at least one.
-    pub(crate) workers: &'a [WorkerView],
+    pub workers: &'a [WorkerView],
 }
 
 /// What one worker has to do.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct WorkerView {
+pub struct WorkerView {
     /// Activations in its queue.
-    pub(crate) queued: usize,
+    pub queued: usize,
     /// How long these are expected to take.
-    pub(crate) queued_work: Duration,
+    pub queued_work: Duration,
     /// What it is doing.
-    pub(crate) in_hand: Option<InHand>,
+    pub in_hand: Option<InHand>,
 }
 
 /// A frame that a worker runs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct InHand {
-    pub(crate) since: Moment,
-    pub(crate) expected: Duration,
+pub struct InHand {
+    /// Since when.
+    pub since: Moment,
+    /// How long it is expected to take.
+    pub expected: Duration,
 }
 
 impl WorkerView {
     /// Frames that it has not finished.
-    pub(crate) fn pending(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.queued + usize::from(self.in_hand.is_some())
     }
 
@@ -145,7 +148,7 @@ impl WorkerView {
 
 /// Where an activation waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub enum Choice {
     /// In the queue of this worker.
     Worker(usize),
     /// In the queue of all.
@@ -154,7 +157,7 @@ pub(crate) enum Choice {
 
 /// A policy and what it remembers.
 #[derive(Debug)]
-pub(crate) struct Dispatcher {
+pub struct Dispatcher {
     dispatch: Dispatch,
     /// Whose turn it is, for round robin.
     turn: usize,
@@ -164,12 +167,12 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// Equal seeds choose alike, given equal views.
-    pub(crate) fn new(dispatch: Dispatch, seed: u64) -> Self {
+    pub fn new(dispatch: Dispatch, seed: u64) -> Self {
         Self { dispatch, turn: 0, random: StdRng::seed_from_u64(seed) }
     }
 
     /// Chooses the place of `activation`.
-    pub(crate) fn choose(&mut self, view: &PoolView<'_>, activation: &Activation) -> Choice {
+    pub fn choose(&mut self, view: &PoolView<'_>, activation: &Activation) -> Choice {
         let PoolView { now, workers } = *view;
         let pending = |&worker: &usize| workers[worker].pending();
         let all = 0..workers.len();

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
@@ -12,18 +12,24 @@ use tokio::sync::oneshot;
 
 use crate::counters::{Counters, CountersSnapshot};
 use crate::media_io;
-use crate::parts::Parts;
+use crate::parts::{Parts, Ports};
 use crate::settings::{Settings, SettingsError};
 
 /// A gateway whose ports are open; it serves them once it [`run`](Self::run)s.
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
-    listener: TcpListener,
-    sockets: Vec<Arc<UdpSocket>>,
-    mqtt_addr: SocketAddr,
-    udp_addr: SocketAddr,
+    ports: Ports,
+    addrs: Addrs,
     counters: Arc<Counters>,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+struct Addrs {
+    mqtt: SocketAddr,
+    udp: SocketAddr,
+    telemetry: Option<SocketAddr>,
 }
 
 /// A gateway that cannot start.
@@ -101,18 +107,23 @@ impl Gateway {
     pub fn bind(settings: Settings) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let failed = |flag, addr| move |cause| StartError::Bind { flag, addr, cause };
-        let mqtt = failed("--mqtt", settings.control.listen);
-        let listener = TcpListener::bind(settings.control.listen).map_err(mqtt)?;
-        let mqtt_addr = listener.local_addr().map_err(mqtt)?;
+        let tcp = |flag, addr| {
+            let listener = TcpListener::bind(addr).map_err(failed(flag, addr))?;
+            let bound = listener.local_addr().map_err(failed(flag, addr))?;
+            Ok((listener, bound))
+        };
+        let (control, mqtt) = tcp("--mqtt", settings.control.listen)?;
         let udp = failed("--udp", settings.media.listen);
         let sockets = media_io::bind(&settings.media).map_err(udp)?;
-        let udp_addr = sockets[0].local_addr().map_err(udp)?;
+        let udp = sockets[0].local_addr().map_err(udp)?;
+        let telemetry =
+            settings.telemetry.listen.map(|addr| tcp("--telemetry", addr)).transpose()?;
+        let (telemetry, telemetry_addr) = telemetry.unzip();
+        let media = sockets.into_iter().map(Arc::new).collect();
         Ok(Self {
             settings,
-            listener,
-            sockets: sockets.into_iter().map(Arc::new).collect(),
-            mqtt_addr,
-            udp_addr,
+            ports: Ports { control, media, telemetry },
+            addrs: Addrs { mqtt, udp, telemetry: telemetry_addr },
             counters: Arc::default(),
         })
     }
@@ -125,7 +136,7 @@ impl Gateway {
         let gateway = Self::bind(settings)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Thread)?;
-        let (mqtt_addr, udp_addr) = (gateway.mqtt_addr, gateway.udp_addr);
+        let addrs = gateway.addrs;
         let counters = Arc::clone(&gateway.counters);
         let (stop, stopped) = oneshot::channel::<()>();
         let run = move || {
@@ -136,17 +147,22 @@ impl Gateway {
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(run);
         let thread = Some(thread.map_err(StartError::Thread)?);
-        Ok(RunningGateway { mqtt_addr, udp_addr, counters, stop: Some(stop), thread })
+        Ok(RunningGateway { addrs, counters, stop: Some(stop), thread })
     }
 
     /// Where devices connect.
     pub fn mqtt_addr(&self) -> SocketAddr {
-        self.mqtt_addr
+        self.addrs.mqtt
     }
 
     /// Where devices send audio.
     pub fn udp_addr(&self) -> SocketAddr {
-        self.udp_addr
+        self.addrs.udp
+    }
+
+    /// Where it tells about itself, if it does.
+    pub fn telemetry_addr(&self) -> Option<SocketAddr> {
+        self.addrs.telemetry
     }
 
     /// Serves until `stop` is ready, then ends in this order: no new connection, session or packet;
@@ -160,7 +176,7 @@ impl Gateway {
     /// [`RunError`] when a part of the gateway failed; it has stopped by then as if asked to.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<CountersSnapshot, RunError> {
         let counters = Arc::clone(&self.counters);
-        let parts = Parts::start(self.settings, self.listener, &self.sockets, self.counters);
+        let parts = Parts::start(self.settings, self.ports, self.counters);
         let mut parts = parts.map_err(RunError::Start)?;
         let failure = tokio::select! {
             () = stop => None,
@@ -177,8 +193,7 @@ impl Gateway {
 /// A gateway on threads of its own, stopped at the latest when this is dropped.
 #[derive(Debug)]
 pub struct RunningGateway {
-    mqtt_addr: SocketAddr,
-    udp_addr: SocketAddr,
+    addrs: Addrs,
     counters: Arc<Counters>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<CountersSnapshot, RunError>>>,
@@ -187,12 +202,17 @@ pub struct RunningGateway {
 impl RunningGateway {
     /// Where devices connect.
     pub fn mqtt_addr(&self) -> SocketAddr {
-        self.mqtt_addr
+        self.addrs.mqtt
     }
 
     /// Where devices send audio.
     pub fn udp_addr(&self) -> SocketAddr {
-        self.udp_addr
+        self.addrs.udp
+    }
+
+    /// Where it tells about itself, if it does.
+    pub fn telemetry_addr(&self) -> Option<SocketAddr> {
+        self.addrs.telemetry
     }
 
     /// What was counted until now.

@@ -10,10 +10,13 @@
 
 use std::collections::VecDeque;
 
+use protocol::Moment;
+
 /// A bounded queue that knows when its owner must be given to the pool.
 #[derive(Debug)]
-pub(crate) struct Mailbox<F> {
-    waiting: VecDeque<F>,
+pub struct Mailbox<F> {
+    /// Each with its arrival.
+    waiting: VecDeque<(Moment, F)>,
     bound: usize,
     active: bool,
     closed: bool,
@@ -22,7 +25,7 @@ pub(crate) struct Mailbox<F> {
 /// What the poster of a frame must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Posted {
+pub enum Posted {
     /// Give the session to the pool.
     Activate,
     /// Nothing: the session is in the pool already.
@@ -32,16 +35,19 @@ pub(crate) enum Posted {
 /// What becomes of a session whose frame was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Next {
-    /// Frames wait: it goes to the tail of the queue.
-    Again,
+pub enum Next {
+    /// Frames wait, the oldest of them since then: it goes to the tail of the queue.
+    Again {
+        /// When that frame arrived.
+        since: Moment,
+    },
     /// None wait: it leaves the pool.
     Idle,
 }
 
 /// Why a mailbox takes no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
+pub enum NoRoom {
     /// As many frames wait as are allowed.
     Full,
     /// The session has ended.
@@ -50,12 +56,15 @@ pub(crate) enum NoRoom {
 
 impl<F> Mailbox<F> {
     /// An empty mailbox for up to `bound` frames. Room is made as it is needed, and kept.
-    pub(crate) fn new(bound: usize) -> Self {
+    pub fn new(bound: usize) -> Self {
         Self { waiting: VecDeque::new(), bound, active: false, closed: false }
     }
 
     /// Whether a frame can be posted.
-    pub(crate) fn room(&self) -> Result<(), NoRoom> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn room(&self) -> Result<(), NoRoom> {
         match self {
             Self { closed: true, .. } => Err(NoRoom::Closed),
             _ if self.waiting.len() >= self.bound => Err(NoRoom::Full),
@@ -65,32 +74,32 @@ impl<F> Mailbox<F> {
 
     /// Puts `frame` behind those that wait; the caller has made sure that there is
     /// [`room`](Self::room).
-    pub(crate) fn post(&mut self, frame: F) -> Posted {
-        self.waiting.push_back(frame);
+    pub fn post(&mut self, arrived: Moment, frame: F) -> Posted {
+        self.waiting.push_back((arrived, frame));
         if std::mem::replace(&mut self.active, true) { Posted::Waits } else { Posted::Activate }
     }
 
-    /// The oldest frame, for the one worker that has the session.
-    pub(crate) fn take(&mut self) -> Option<F> {
+    /// The oldest frame and its arrival, for the one worker that has the session.
+    pub fn take(&mut self) -> Option<(Moment, F)> {
         self.waiting.pop_front()
     }
 
     /// The worker is done with the frame it took.
-    pub(crate) fn settle(&mut self) -> Next {
+    pub fn settle(&mut self) -> Next {
         self.active = !self.waiting.is_empty();
-        if self.active { Next::Again } else { Next::Idle }
+        self.waiting.front().map_or(Next::Idle, |(since, _)| Next::Again { since: *since })
     }
 
     /// Whether nothing waits and no worker has the session.
     #[cfg(test)]
-    pub(crate) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && !self.active
     }
 
     /// The session has ended: no frame is accepted any more, and those that wait are handed back.
-    pub(crate) fn close(&mut self) -> impl Iterator<Item = F> {
+    pub fn close(&mut self) -> impl Iterator<Item = F> {
         self.closed = true;
-        self.waiting.drain(..)
+        self.waiting.drain(..).map(|(_, frame)| frame)
     }
 }
 
@@ -99,24 +108,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// When the frame with this number arrived.
+    fn at(number: u64) -> Moment {
+        Moment::from_millis(number)
+    }
+
+    fn post(mailbox: &mut Mailbox<u64>, number: u64) -> Posted {
+        mailbox.post(at(number), number)
+    }
+
     #[test]
     fn a_session_is_activated_only_when_it_is_idle() {
         let mut mailbox = Mailbox::new(8);
-        assert_eq!(mailbox.post(1), Posted::Activate);
-        assert_eq!(mailbox.post(2), Posted::Waits);
-        assert_eq!(mailbox.take(), Some(1));
-        assert_eq!(mailbox.post(3), Posted::Waits, "a worker has it");
-        assert_eq!(mailbox.settle(), Next::Again);
-        assert_eq!((mailbox.take(), mailbox.settle()), (Some(2), Next::Again));
-        assert_eq!((mailbox.take(), mailbox.settle()), (Some(3), Next::Idle));
-        assert_eq!(mailbox.post(4), Posted::Activate);
+        assert_eq!(post(&mut mailbox, 1), Posted::Activate);
+        assert_eq!(post(&mut mailbox, 2), Posted::Waits);
+        assert_eq!(mailbox.take(), Some((at(1), 1)));
+        assert_eq!(post(&mut mailbox, 3), Posted::Waits, "a worker has it");
+        assert_eq!(mailbox.settle(), Next::Again { since: at(2) });
+        assert_eq!(mailbox.take(), Some((at(2), 2)));
+        assert_eq!(mailbox.settle(), Next::Again { since: at(3) });
+        assert_eq!((mailbox.take(), mailbox.settle()), (Some((at(3), 3)), Next::Idle));
+        assert_eq!(post(&mut mailbox, 4), Posted::Activate);
     }
 
     #[test]
     fn a_full_or_closed_mailbox_has_no_room() {
         let mut mailbox = Mailbox::new(1);
         assert_eq!(mailbox.room(), Ok(()));
-        let _ = mailbox.post(1);
+        let _ = post(&mut mailbox, 1);
         assert_eq!(mailbox.room(), Err(NoRoom::Full));
         assert_eq!(mailbox.close().collect::<Vec<_>>(), [1]);
         assert_eq!(mailbox.room(), Err(NoRoom::Closed));
@@ -129,12 +148,12 @@ mod tests {
         #[test]
         fn an_activation_is_out_exactly_while_there_is_work(steps in proptest::collection::vec(any::<bool>(), 1..200)) {
             let (mut mailbox, mut activations, mut posted, mut run) = (Mailbox::new(200), 0, 0, 0);
-            for post in steps {
-                if post {
-                    activations += u32::from(mailbox.post(posted) == Posted::Activate);
+            for step in steps {
+                if step {
+                    activations += u32::from(post(&mut mailbox, posted) == Posted::Activate);
                     posted += 1;
                 } else if activations > 0 {
-                    prop_assert_eq!(mailbox.take(), Some(run));
+                    prop_assert_eq!(mailbox.take(), Some((at(run), run)));
                     run += 1;
                     activations -= u32::from(mailbox.settle() == Next::Idle);
                 }

@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use anyhow::Context;
 use clap::Parser;
+use gateway::autoscale::Policy;
 use gateway::{Backend, CountersSnapshot, Dispatch, Gateway, Settings};
 use protocol::identity::SignatureKey;
 use serde::Serialize;
@@ -32,8 +33,13 @@ enum Announcement {
         version: &'static str,
         libopus: String,
         backend: Backend,
+        /// With which the pool starts.
         workers: usize,
+        workers_max: usize,
+        autoscaler: Policy,
         dispatch: Dispatch,
+        /// Where the gateway tells about itself.
+        telemetry: Option<SocketAddr>,
     },
     Stopped {
         counters: Box<CountersSnapshot>,
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
     };
     let settings = Settings { signature_key: signature_key(), ..fit_open_files(settings) };
     let backend = settings.backend.kind;
-    let (workers, dispatch) = (settings.pool.workers, settings.pool.dispatch);
+    let (scaling, dispatch) = (settings.scaling(), settings.pool.dispatch);
     let gateway = match Gateway::bind(settings) {
         Ok(gateway) => gateway,
         Err(error) => return bad_input(error),
@@ -65,8 +71,11 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         libopus: codec::library_version(),
         backend,
-        workers,
+        workers: scaling.min,
+        workers_max: scaling.max(),
+        autoscaler: scaling.policy,
         dispatch,
+        telemetry: gateway.telemetry_addr(),
     };
     match serve(gateway, &listening, flags.until_stdin_closes) {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,7 +155,7 @@ fn signature_key() -> Option<SignatureKey> {
     key
 }
 
-/// Descriptors that are no connections: standard streams, sockets, runtime.
+/// Descriptors that are no connections: standard streams, sockets, runtime, telemetry.
 const OTHER_FILES: usize = 64;
 
 /// Raises the limit on open files to what the connections need, or lowers the connections to what

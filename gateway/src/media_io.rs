@@ -17,8 +17,8 @@ use protocol::{Moment, Ssrc, gateway_session};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::buffers::Buffers;
-use crate::counters::{Counters, DropCause};
+use crate::common::Common;
+use crate::counters::DropCause;
 use crate::duration_text;
 use crate::mailbox::Posted;
 use crate::media_session::MediaSession;
@@ -91,11 +91,9 @@ pub(crate) struct MediaIo {
 /// What a media thread works with.
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
-    pub(crate) clock: Clock,
+    pub(crate) common: Arc<Common>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) queue: Arc<RunQueue<MediaSession>>,
-    pub(crate) buffers: Arc<Buffers>,
-    pub(crate) counters: Arc<Counters>,
 }
 
 impl MediaIo {
@@ -145,24 +143,28 @@ impl Intake {
         let mut batch = ReceiveBatch::new(MAX_BATCH);
         let mut spares = Vec::with_capacity(MAX_BATCH);
         let mut drops = KernelDrops::default();
-        let mut wall = WallClock::new(self.clock);
+        let Common { clock, counters, buffers, faults, .. } = &*self.common;
+        let mut wall = WallClock::new(*clock);
         while !stopping.load(Ordering::Relaxed) {
+            if let Some(stall) = faults.stall_of_gateway(clock.now()) {
+                self.common.sit_out(stall);
+            }
             let count = batch.receive(socket, true)?;
             if count == 0 {
                 continue;
             }
-            self.counters.kernel_drops.add(drops.since_last(batch.kernel_drops()));
-            self.counters.frames_in.add(count as u64);
-            self.buffers.refill(&mut spares, MAX_BATCH);
-            let now = self.clock.now();
+            counters.kernel_drops.add(drops.since_last(batch.kernel_drops()));
+            counters.frames_in.add(count as u64);
+            buffers.refill(&mut spares, MAX_BATCH);
+            let now = clock.now();
             wall.refresh(now);
             let live = self.sessions.live();
             for received in batch.received() {
                 let arrived =
                     received.kernel_time.map_or(now, |stamp| wall.offset.to_moment(stamp));
                 match self.take_in(received, arrived, &live, &mut spares) {
-                    Ok(()) => self.counters.frames_accepted.add(1),
-                    Err(cause) => self.counters.dropped.count(cause),
+                    Ok(()) => {}
+                    Err(cause) => counters.dropped.count(cause),
                 }
             }
         }
@@ -187,9 +189,11 @@ impl Intake {
             return Err(DropCause::Reflected);
         }
         let session = live.get(&header.ssrc).ok_or(DropCause::UnknownSsrc)?;
-        match session.accept(received, source, arrived, spares)? {
-            Posted::Activate => self.queue.submit(session),
-            Posted::Waits => {}
+        let posted = session.accept(received, source, arrived, spares)?;
+        // Before a worker can be done with it.
+        self.common.counters.frames_accepted.add(1);
+        if posted == Posted::Activate {
+            self.queue.submit(session, arrived);
         }
         Ok(())
     }

@@ -7,34 +7,60 @@
 //!
 //! Like the device itself, the gateway does not reorder: a late packet is a lost one.
 
+mod reply;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use platform::{Datagram, Received};
 use protocol::cipher::MediaCipher;
+use protocol::control::AudioFormat;
+use protocol::identity::MacAddress;
 use protocol::opus::PacketShape;
 use protocol::packet::Header;
 use protocol::sequence::{Arrival, SequenceWindow};
-use protocol::{FrameDuration, MediaTimestamp, Moment, Sequence, Ssrc};
+use protocol::{MediaTimestamp, Moment, Sequence, Ssrc};
 
-use crate::backend::{BackendSession, Scratch};
-use crate::buffers::Buffers;
-use crate::counters::{Counters, DropCause};
+use crate::backend::{BackendSession, Scratch, SharedCoders};
+use crate::burn::Burn;
+use crate::common::{Common, TimedOut};
+use crate::counters::{DropCause, FaultKind};
 use crate::dispatch::Standing;
+use crate::faults::SessionFaults;
+use crate::ledger::{Ledger, Passage};
 use crate::mailbox::{Mailbox, Next, NoRoom, Posted};
 use crate::pool::Activity;
+
+use reply::Downlink;
 
 /// A session that devices send to and workers run.
 #[derive(Debug)]
 pub(crate) struct MediaSession {
     ssrc: Ssrc,
-    frame: FrameDuration,
+    device: MacAddress,
+    format: AudioFormat,
     /// Seals what goes down; what comes up opens with the same key whatever its header says.
     cipher: MediaCipher,
-    counters: Arc<Counters>,
+    burn: Option<Burn>,
+    faults: SessionFaults,
+    common: Arc<Common>,
     uplink: Mutex<Uplink>,
     downlink: Mutex<Downlink>,
     standing: Mutex<Standing>,
+}
+
+/// What a session is made of.
+#[derive(Debug)]
+pub(crate) struct SessionParts {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) device: MacAddress,
+    /// What the device sends, one frame in each packet.
+    pub(crate) format: AudioFormat,
+    /// Seals the downlink.
+    pub(crate) cipher: MediaCipher,
+    pub(crate) backend: BackendSession,
+    /// Frames that may wait for a worker.
+    pub(crate) mailbox: usize,
 }
 
 /// The half that media threads fill.
@@ -46,45 +72,42 @@ struct Uplink {
     mailbox: Mailbox<Frame>,
 }
 
-/// The half that workers use.
-#[derive(Debug)]
-struct Downlink {
-    backend: BackendSession,
-    sequence: Sequence,
-}
-
 /// An opened packet that waits for a worker.
 #[derive(Debug)]
 struct Frame {
     datagram: Datagram,
     timestamp: MediaTimestamp,
+    sequence: Sequence,
 }
 
 /// What a worker lends to every session that it runs.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    pub(crate) worker: usize,
     pub(crate) socket: Arc<UdpSocket>,
-    pub(crate) buffers: Arc<Buffers>,
     pub(crate) scratch: Scratch,
+    pub(crate) ledger: Arc<Ledger>,
+    /// With the fault `shared_codec`.
+    pub(crate) shared_coders: Option<SharedCoders>,
 }
 
 impl MediaSession {
-    /// A session whose uplink carries `frame` in each packet. `cipher` seals its downlink, and up
-    /// to `mailbox` frames wait for a worker.
-    pub(crate) fn new(
-        ssrc: Ssrc,
-        frame: FrameDuration,
-        cipher: MediaCipher,
-        backend: BackendSession,
-        mailbox: usize,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(parts: SessionParts, common: Arc<Common>) -> Self {
+        let SessionParts { ssrc, device, format, cipher, backend, mailbox } = parts;
         let mailbox = Mailbox::new(mailbox);
         let uplink = Uplink { window: SequenceWindow::new(), last: None, mailbox };
-        let downlink = Downlink { backend, sequence: Sequence::FIRST };
-        let (uplink, downlink) = (Mutex::new(uplink), Mutex::new(downlink));
-        let standing = Mutex::new(Standing::new(u64::from(ssrc.get())));
-        Self { ssrc, frame, cipher, counters, uplink, downlink, standing }
+        Self {
+            ssrc,
+            device,
+            format,
+            cipher,
+            burn: Burn::of(&common.burn, device.device_number()),
+            faults: common.faults.of_session(device.device_number()),
+            common,
+            uplink: Mutex::new(uplink),
+            downlink: Mutex::new(Downlink::new(backend)),
+            standing: Mutex::new(Standing::new(u64::from(ssrc.get()))),
+        }
     }
 
     pub(crate) fn ssrc(&self) -> Ssrc {
@@ -112,14 +135,15 @@ impl MediaSession {
         let mut uplink = self.uplink();
         uplink.admit(header.sequence, source, arrived)?;
         let datagram = received.take(spares.pop().unwrap_or_else(Datagram::spare));
-        Ok(uplink.mailbox.post(Frame { datagram, timestamp: header.timestamp }))
+        let Header { timestamp, sequence, .. } = header;
+        Ok(uplink.mailbox.post(arrived, Frame { datagram, timestamp, sequence }))
     }
 
     /// Decrypts a datagram in place and judges what comes out.
     fn open(&self, datagram: &mut [u8]) -> Result<Header, DropCause> {
         let (header, payload) = self.cipher.open(datagram).map_err(|_| DropCause::BadHeader)?;
         let shape = PacketShape::parse(payload).map_err(|_| DropCause::Implausible)?;
-        if shape.duration() == self.frame.as_duration() {
+        if shape.duration() == self.format.frame.as_duration() {
             Ok(header)
         } else {
             Err(DropCause::Implausible)
@@ -127,27 +151,74 @@ impl MediaSession {
     }
 
     /// Accepts nothing any more and drops the frames that wait.
-    pub(crate) fn close(&self, buffers: &Buffers) {
+    pub(crate) fn close(&self) {
+        let counters = &self.common.counters;
         for frame in self.uplink().mailbox.close() {
-            self.counters.dropped.count(DropCause::SessionEnded);
-            buffers.give_back(frame.datagram);
+            counters.dropped.count(DropCause::SessionEnded);
+            counters.frames_settled.add(1);
+            self.common.buffers.give_back(frame.datagram);
+        }
+        if self.common.faults.settings().any() {
+            self.common.lends_no_more(self.ssrc);
+            if self.downlink().close() {
+                counters.dropped.count(DropCause::SessionEnded);
+            }
         }
     }
 
-    fn answer(
-        &self,
-        frame: &mut Frame,
-        to: SocketAddr,
-        socket: &UdpSocket,
-        scratch: &mut Scratch,
-    ) -> Result<(), DropCause> {
+    /// The next frame that is still of use and where its answer goes; `None` when there is none,
+    /// as when the session has ended since it was put into the queue.
+    fn take(&self, desk: &Desk, began: Moment) -> Option<(Moment, Frame, SocketAddr)> {
+        loop {
+            let (arrived, frame, to) = {
+                let mut uplink = self.uplink();
+                let (arrived, frame) = uplink.mailbox.take()?;
+                let (to, _) = uplink.last.expect("frames come from somewhere");
+                (arrived, frame, to)
+            };
+            let waited = began.since(arrived);
+            match self.common.worker_timeout {
+                Some(limit) if waited > limit => {
+                    desk.ledger.timed_out(waited);
+                    let device = self.device;
+                    self.common.timeouts.add(TimedOut { at: began, device, waited });
+                    self.done_with(frame, Err(DropCause::WorkerTimeout));
+                }
+                _ => return Some((arrived, frame, to)),
+            }
+        }
+    }
+
+    /// A frame is done with.
+    fn done_with(&self, frame: Frame, answered: Result<(), DropCause>) {
+        if let Err(cause) = answered {
+            self.common.counters.dropped.count(cause);
+        }
+        self.common.counters.frames_settled.add(1);
+        self.common.buffers.give_back(frame.datagram);
+    }
+
+    /// What is to be done for a frame beside answering it.
+    fn labour(&self, sequence: Sequence) {
+        let Common { clock, counters, faults, .. } = &*self.common;
+        let number = u64::from(sequence.get());
+        if faults.crashes(self.device.device_number(), number) {
+            counters.faults.count(FaultKind::WorkerCrash);
+            panic!("the fault `worker_crash` struck at frame {number} of {}", self.device);
+        }
+        let leak = faults.leak_per_frame();
+        if leak > 0 {
+            counters.faults.count(FaultKind::LeakPerFrame);
+            Box::leak(vec![1_u8; leak].into_boxed_slice());
+        }
+        if let Some(burn) = &self.burn {
+            burn.perform(number, clock);
+        }
+    }
+
+    fn downlink(&self) -> MutexGuard<'_, Downlink> {
         // A worker that panicked has lost a frame of the stream, which a codec survives.
-        let mut downlink = self.downlink.lock().unwrap_or_else(PoisonError::into_inner);
-        let datagram = downlink.backend.answer(frame.datagram.payload_mut(), scratch)?;
-        self.cipher.seal(frame.timestamp, downlink.sequence, datagram);
-        downlink.sequence = downlink.sequence.next();
-        socket.send_to(datagram, to).map_err(|_| DropCause::SendFailed)?;
-        Ok(())
+        self.downlink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn uplink(&self) -> MutexGuard<'_, Uplink> {
@@ -180,18 +251,18 @@ impl Uplink {
 impl Activity for MediaSession {
     type Desk = Desk;
 
-    fn run_one(&self, desk: &mut Desk) {
-        let taken = {
-            let mut uplink = self.uplink();
-            uplink.mailbox.take().zip(uplink.last)
-        };
-        // The session may have ended since it was put into the queue.
-        let Some((mut frame, (to, _))) = taken else { return };
-        match self.answer(&mut frame, to, &desk.socket, &mut desk.scratch) {
-            Ok(()) => self.counters.frames_out.add(1),
-            Err(cause) => self.counters.dropped.count(cause),
+    fn run_one(&self, desk: &mut Desk, mut began: Moment) {
+        let clock = self.common.clock;
+        if let Some(stall) = self.common.faults.stall_of_worker(desk.worker, began) {
+            self.common.sit_out(stall);
+            began = clock.now();
         }
-        desk.buffers.give_back(frame.datagram);
+        let Some((arrived, mut frame, to)) = self.take(desk, began) else { return };
+        self.labour(frame.sequence);
+        let answered = self.downlink().answer(self, &mut frame, to, desk);
+        let (ssrc, timestamp, ended) = (self.ssrc, frame.timestamp, clock.now());
+        desk.ledger.ran(Passage { ssrc, timestamp, arrived, began, ended });
+        self.done_with(frame, answered);
     }
 
     fn settle(&self) -> Next {
@@ -199,9 +270,11 @@ impl Activity for MediaSession {
     }
 
     fn panicked(&self) {
-        self.counters.worker_panics.add(1);
-        self.counters.dropped.count(DropCause::WorkerPanic);
-        tracing::error!(ssrc = %self.ssrc, "a worker panicked and lost the frame in hand");
+        let counters = &self.common.counters;
+        counters.worker_panics.add(1);
+        counters.dropped.count(DropCause::WorkerPanic);
+        counters.frames_settled.add(1);
+        tracing::error!(device = %self.device, "a worker panicked and lost the frame in hand");
     }
 
     fn standing(&self) -> &Mutex<Standing> {

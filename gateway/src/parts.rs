@@ -1,30 +1,49 @@
 //! The parts of a running gateway: wired together, started and stopped in the right order.
 
+use std::convert::Infallible;
+use std::future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use platform::Clock;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
-use crate::backend::Scratch;
-use crate::buffers::Buffers;
+use crate::autoscale::AutoscaleSettings;
+use crate::backend::{Scratch, SharedCoders};
+use crate::common::Common;
 use crate::control_io::{Acceptor, Control};
 use crate::counters::Counters;
 use crate::devices::Devices;
 use crate::digest;
+use crate::dispatch::Dispatch;
+use crate::faults::Faults;
+use crate::ledger::Ledger;
 use crate::media_io::{Intake, MediaIo};
 use crate::media_session::{Desk, MediaSession};
-use crate::pool::{Pool, PoolSettings};
+use crate::pool::Pool;
+use crate::scaling_io::{Scaler, ScalingLog};
 use crate::sessions::{GrantTerms, Sessions};
 use crate::settings::Settings;
+use crate::telemetry::{Observer, Reporter, Vitals};
+
+/// The open ports of a gateway.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) control: TcpListener,
+    /// One for each media thread.
+    pub(crate) media: Vec<Arc<UdpSocket>>,
+    pub(crate) telemetry: Option<TcpListener>,
+}
 
 /// Everything that has a thread, and what is needed to end it.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    counters: Arc<Counters>,
+    observer: Arc<Observer>,
+    reporter: Reporter,
     sessions: Arc<Sessions>,
     acceptor: Acceptor,
     media: MediaIo,
@@ -41,43 +60,61 @@ impl Parts {
     /// What the system refused; nothing runs then.
     pub(crate) fn start(
         settings: Settings,
-        listener: TcpListener,
-        sockets: &[Arc<UdpSocket>],
+        ports: Ports,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
-        let Settings { control, media, backend, pool, signature_key } = settings;
+        let scaling = settings.scaling();
+        let Settings { control, media, backend, pool, telemetry, burn, faults, .. } = settings;
         let clock = Clock::start();
-        let buffers = Arc::new(Buffers::new());
-        let udp_addr = sockets[0].local_addr()?;
+        if faults.any() {
+            tracing::warn!("faults are switched on: {faults:?}");
+        }
+        let common = Arc::new(Common::new(
+            clock,
+            counters,
+            backend,
+            burn,
+            pool.worker_timeout,
+            Faults::new(faults),
+        ));
+        let udp_addr = ports.media[0].local_addr()?;
         let terms = GrantTerms {
             server: media.advertise.unwrap_or_else(|| udp_addr.ip().to_string()),
             port: udp_addr.port(),
-            backend,
             mailbox: media.mailbox,
         };
-        let sessions = Arc::new(Sessions::new(terms, Arc::clone(&counters), Arc::clone(&buffers)));
+        let sessions = Arc::new(Sessions::new(terms, Arc::clone(&common)));
         let control = Control {
             settings: control,
             audio_timeout: media.audio_timeout,
-            signature_key,
-            clock,
+            signature_key: settings.signature_key,
+            common: Arc::clone(&common),
             sessions: Arc::clone(&sessions),
             devices: Arc::new(Devices::default()),
-            counters: Arc::clone(&counters),
         };
-        let acceptor = Acceptor::new(listener, control)?;
-        let drain = pool.drain;
-        let pool = start_pool(&pool, clock, &sockets[0], &buffers)?;
-        let intake = Intake {
-            clock,
+        let acceptor = Acceptor::new(ports.control, control)?;
+        let reporter = Reporter::new(&telemetry, ports.telemetry)?;
+        let ledgers: Vec<_> = (0..scaling.max()).map(|_| Arc::<Ledger>::default()).collect();
+        let (drain, dispatch) = (pool.drain, pool.dispatch);
+        let pool = start_pool(dispatch, &scaling, &common, &ports.media[0], &ledgers)?;
+        let observer = Arc::new(Observer {
+            common: Arc::clone(&common),
             sessions: Arc::clone(&sessions),
-            queue: pool.queue(),
-            buffers,
-            counters: Arc::clone(&counters),
-        };
+            queue: Arc::clone(pool.queue()),
+            ledgers,
+            scaling: ScalingLog::default(),
+            vitals: Mutex::new(Vitals::start(clock.now())),
+            dispatch,
+            autoscale: scaling,
+            started: SystemTime::now(),
+        });
+        let intake =
+            Intake { common, sessions: Arc::clone(&sessions), queue: Arc::clone(pool.queue()) };
         let (failed, failures) = mpsc::channel(1);
-        match MediaIo::start(sockets, &intake, &failed) {
-            Ok(media) => Ok(Self { counters, sessions, acceptor, media, failures, pool, drain }),
+        match MediaIo::start(&ports.media, &intake, &failed) {
+            Ok(media) => {
+                Ok(Self { observer, reporter, sessions, acceptor, media, failures, pool, drain })
+            }
             Err(error) => {
                 pool.drain(drain);
                 Err(error)
@@ -87,12 +124,16 @@ impl Parts {
 
     /// Serves until a part fails, and returns why it did.
     pub(crate) async fn serve(&mut self) -> io::Error {
+        let scaler = Scaler::new(&self.observer.autoscale, Arc::clone(&self.observer));
         tokio::select! {
             failure = self.failures.recv() => {
                 failure.unwrap_or_else(|| io::Error::other("all media threads have ended"))
             }
             never = self.acceptor.accept() => match never {},
-            never = digest::warn_of_what_is_counted(&self.counters) => match never {},
+            never = digest::warn_of_what_is_counted(&self.observer.common.counters) => match never {},
+            never = scaler.keep(&self.pool) => match never {},
+            never = self.reporter.report(&self.observer) => match never {},
+            never = stall_when_due(&self.observer.common) => match never {},
         }
     }
 
@@ -114,15 +155,36 @@ impl Parts {
 /// Workers answer through `socket`: whichever socket of the port a packet leaves by, devices see
 /// the same address.
 fn start_pool(
-    settings: &PoolSettings,
-    clock: Clock,
+    dispatch: Dispatch,
+    scaling: &AutoscaleSettings,
+    common: &Arc<Common>,
     socket: &Arc<UdpSocket>,
-    buffers: &Arc<Buffers>,
+    ledgers: &[Arc<Ledger>],
 ) -> io::Result<Pool<MediaSession>> {
-    let (socket, buffers) = (Arc::clone(socket), Arc::clone(buffers));
-    Pool::start(settings.workers, settings.dispatch, clock, move || Desk {
+    let (common, socket, ledgers) = (Arc::clone(common), Arc::clone(socket), ledgers.to_vec());
+    let clock = common.clock;
+    Pool::start(scaling.min, scaling.max(), dispatch, clock, move |worker| Desk {
+        worker,
         socket: Arc::clone(&socket),
-        buffers: Arc::clone(&buffers),
         scratch: Scratch::new(),
+        ledger: Arc::clone(&ledgers[worker]),
+        shared_coders: common
+            .faults
+            .shared_codec()
+            .then(|| SharedCoders::new(common.backend.clone())),
     })
+}
+
+/// With the fault `gateway_stall`, the control thread stands still as all others do.
+async fn stall_when_due(common: &Common) -> Infallible {
+    loop {
+        let now = common.clock.now();
+        match common.faults.next_gateway_stall(now) {
+            Some(due) => sleep(due.since(now)).await,
+            None => future::pending().await,
+        }
+        if let Some(stall) = common.faults.stall_of_gateway(common.clock.now()) {
+            common.sit_out(stall);
+        }
+    }
 }

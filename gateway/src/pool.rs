@@ -3,32 +3,43 @@
 //! The pool knows nothing of audio. It is given an [`Activity`] when that has work, and runs one
 //! piece of it; if more waits, the activity is dispatched anew, so that all get their turn. As an
 //! activity is never in the queues twice ([`crate::mailbox`]), its work is done in order, one piece
-//! at a time, on whichever worker the policy ([`crate::dispatch`]) chooses.
+//! at a time, on whichever worker the policy ([`crate::dispatch`]) chooses. Workers can be added
+//! and taken away at any time; no work is lost by it.
+
+mod run_queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{fmt, io, iter};
+use std::{fmt, io};
 
 use platform::Clock;
 use protocol::Moment;
 use serde::Deserialize;
 
-use crate::dispatch::{Choice, Dispatch, Standing};
+use crate::dispatch::{Dispatch, Standing};
 use crate::duration_text;
 use crate::mailbox::Next;
-use crate::run_queues::RunQueues;
+
+use run_queue::{Done, Phase};
+pub use run_queue::{QueueView, RunQueue, WorkerState};
 
 /// How many workers there are, and how they stop.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSettings {
-    /// Codec worker threads, 1 to 256; 2. More than there are cores adds nothing but switching.
+    /// Codec worker threads, 1 to 256; 2. More than there are cores adds nothing but switching. An
+    /// autoscaled pool has a minimum and a maximum instead.
     pub workers: usize,
     /// How frames get their worker; `central-queue`. The others are there to be compared with it:
     /// with them, frames wait for one worker while another may be idle.
     pub dispatch: Dispatch,
+    /// How long a frame may wait for a worker, 1 ms to 1 m; left out: as long as it takes. One that
+    /// waited longer is dropped when its turn comes, and counted with its device and its wait.
+    /// Production had 50 ms, then 150 ms.
+    #[serde(deserialize_with = "duration_text::optional::deserialize")]
+    pub worker_timeout: Option<Duration>,
     /// How long a stopping gateway goes on with frames already accepted; 1 s. What is left then is
     /// dropped and counted.
     #[serde(deserialize_with = "duration_text::deserialize")]
@@ -37,7 +48,12 @@ pub struct PoolSettings {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { workers: 2, dispatch: Dispatch::default(), drain: Duration::from_secs(1) }
+        Self {
+            workers: 2,
+            dispatch: Dispatch::default(),
+            worker_timeout: None,
+            drain: Duration::from_secs(1),
+        }
     }
 }
 
@@ -45,12 +61,12 @@ impl Default for PoolSettings {
 const GIVE_UP_GRACE: Duration = Duration::from_secs(1);
 
 /// Something with work waiting, run by one worker at a time.
-pub(crate) trait Activity: Send + Sync + 'static {
+pub trait Activity: Send + Sync + 'static {
     /// What a worker lends to every activity that it runs: buffers, sockets, counters.
     type Desk;
 
-    /// Does one piece of work.
-    fn run_one(&self, desk: &mut Self::Desk);
+    /// Does one piece of work; the worker has it since `began`.
+    fn run_one(&self, desk: &mut Self::Desk, began: Moment);
 
     /// Tells whether more work waits, after each piece.
     fn settle(&self) -> Next;
@@ -62,225 +78,126 @@ pub(crate) trait Activity: Send + Sync + 'static {
     fn standing(&self) -> &Mutex<Standing>;
 }
 
-/// The activities that wait for a worker, and the workers that wait for one.
-pub(crate) struct RunQueue<A> {
-    state: Mutex<State<A>>,
-    clock: Clock,
-    /// For each worker: work came for it, or the phase changed.
-    bells: Vec<Condvar>,
-    worker_left: Condvar,
-}
-
-struct State<A> {
-    queues: RunQueues<Arc<A>>,
-    phase: Phase,
-    workers: usize,
-    /// Since when each worker sleeps, unless it was woken: waking costs a system call, and a worker
-    /// that is awake looks at its queue anyway.
-    asleep: Vec<Option<Moment>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    /// Workers leave when nothing waits.
-    Draining,
-    /// Workers leave at once.
-    GivenUp,
-}
-
-/// An activity whose work of the moment is done.
-struct Done<A> {
-    activity: Arc<A>,
-    at: Moment,
-    next: Next,
-}
-
-impl<A> State<A> {
-    /// Who has to be woken for what was put into the queue of `choice`: with the central queue,
-    /// whoever has slept longest, so that all get to work.
-    fn sleeper_for(&mut self, choice: Choice) -> Option<usize> {
-        let sleeper = match choice {
-            Choice::Worker(worker) => worker,
-            Choice::Central => {
-                let sleepers = self.asleep.iter().enumerate();
-                let since = sleepers.filter_map(|(worker, since)| Some((worker, (*since)?)));
-                since.min_by_key(|(_, since)| *since)?.0
-            }
-        };
-        self.asleep[sleeper].take().map(|_| sleeper)
-    }
-}
-
-impl<A: Activity> RunQueue<A> {
-    fn new(workers: usize, dispatch: Dispatch, clock: Clock) -> Self {
-        Self {
-            state: Mutex::new(State {
-                queues: RunQueues::new(dispatch, workers),
-                phase: Phase::Serving,
-                workers,
-                asleep: vec![None; workers],
-            }),
-            clock,
-            bells: iter::repeat_with(Condvar::new).take(workers).collect(),
-            worker_left: Condvar::new(),
-        }
-    }
-
-    /// Dispatches an activity that has become active.
-    pub(crate) fn submit(&self, activity: &Arc<A>) {
-        let mut state = self.state();
-        let choice = self.dispatch(&mut state, activity);
-        let sleeper = state.sleeper_for(choice);
-        drop(state);
-        if let Some(worker) = sleeper {
-            self.bells[worker].notify_one();
-        }
-    }
-
-    fn dispatch(&self, state: &mut State<A>, activity: &Arc<A>) -> Choice {
-        let mut standing = standing(&**activity);
-        state.queues.submit(Arc::clone(activity), &mut standing, self.clock.now())
-    }
-
-    /// Takes back what `worker` has done and gives it what is next, once there is something;
-    /// `None` when it has to leave.
-    fn next(&self, worker: usize, done: Option<Done<A>>) -> Option<Arc<A>> {
-        let mut state = self.state();
-        if let Some(Done { activity, at, next }) = done {
-            state.queues.finish(worker, &mut standing(&*activity), at);
-            if next == Next::Again {
-                match self.dispatch(&mut state, &activity) {
-                    // This worker is about to look at the central queue itself.
-                    Choice::Central => {}
-                    choice @ Choice::Worker(_) => {
-                        if let Some(other) = state.sleeper_for(choice) {
-                            self.bells[other].notify_one();
-                        }
-                    }
-                }
-            }
-        }
-        loop {
-            if state.phase == Phase::GivenUp {
-                return None;
-            }
-            if let Some(activity) = state.queues.begin(worker, self.clock.now()) {
-                return Some(activity);
-            }
-            if state.phase == Phase::Draining {
-                return None;
-            }
-            state.asleep[worker] = Some(self.clock.now());
-            state =
-                self.bells[worker].wait(state).expect("no worker panics while it holds the queue");
-            state.asleep[worker] = None;
-        }
-    }
-
-    fn leave(&self) {
-        self.state().workers -= 1;
-        self.worker_left.notify_all();
-    }
-
-    /// Lets the workers leave and tells how many are still there after `limit`.
-    fn dismiss(&self, phase: Phase, limit: Duration) -> usize {
-        let mut state = self.state();
-        state.phase = phase;
-        // A worker that leaves must not leave a queue behind.
-        state.queues.gather();
-        self.bells.iter().for_each(Condvar::notify_all);
-        let wait = self.worker_left.wait_timeout_while(state, limit, |state| state.workers > 0);
-        wait.expect("no worker panics while it holds the queue").0.workers
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<A>> {
-        self.state.lock().expect("no worker panics while it holds the queue")
-    }
-}
-
-fn standing<A: Activity>(activity: &A) -> MutexGuard<'_, Standing> {
-    activity.standing().lock().expect("nothing panics while it holds a standing")
-}
-
-impl<A> fmt::Debug for RunQueue<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunQueue").finish_non_exhaustive()
-    }
-}
-
-/// A fixed number of workers around their queues.
-#[derive(Debug)]
-pub(crate) struct Pool<A> {
+/// Workers around their queues, as many as are wanted at the time.
+pub struct Pool<A: Activity> {
     queue: Arc<RunQueue<A>>,
-    threads: Vec<JoinHandle<()>>,
+    clock: Clock,
+    make_desk: MakeDesk<A>,
+    /// Of each worker that there may be, its last thread.
+    threads: Mutex<Vec<Option<JoinHandle<()>>>>,
 }
+
+/// Makes the desk of the worker with this number.
+type MakeDesk<A> = Arc<dyn Fn(usize) -> <A as Activity>::Desk + Send + Sync>;
 
 impl<A: Activity> Pool<A> {
-    /// Starts `workers` threads, each with a desk of its own; a worker that panics is given a
-    /// fresh one.
+    /// Starts `workers` threads, of up to `most`, each with a desk of its own; a worker that panics
+    /// is given a fresh one.
     ///
     /// # Errors
     /// When the system refuses a thread; those started before have left by then.
-    pub(crate) fn start(
+    pub fn start(
         workers: usize,
+        most: usize,
         dispatch: Dispatch,
         clock: Clock,
-        make_desk: impl Fn() -> A::Desk + Clone + Send + 'static,
+        make_desk: impl Fn(usize) -> A::Desk + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::new(RunQueue::new(workers, dispatch, clock));
-        let mut pool = Self { queue, threads: Vec::new() };
-        for index in 0..workers {
-            let (queue, make_desk) = (Arc::clone(&pool.queue), make_desk.clone());
+        let queue = Arc::new(RunQueue::new(workers, most, dispatch, clock));
+        let threads = Mutex::new((0..most).map(|_| None).collect());
+        let pool = Self { queue, clock, make_desk: Arc::new(make_desk), threads };
+        match pool.start_threads(&(0..workers).collect::<Vec<_>>()) {
+            Ok(()) => Ok(pool),
+            Err(error) => {
+                pool.drain(Duration::ZERO);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where activities are submitted.
+    pub fn queue(&self) -> &Arc<RunQueue<A>> {
+        &self.queue
+    }
+
+    /// Makes the pool one of `target` workers, at least one and at most as many as it was made for.
+    /// New ones serve as soon as their threads have arrived. The newest go first, each when it has
+    /// finished what it has in hand; what waits for them goes to others.
+    ///
+    /// # Errors
+    /// When the system refuses a thread: the pool is then as large as it could be made.
+    pub fn resize(&self, target: usize) -> io::Result<()> {
+        self.start_threads(&self.queue.resize(target))
+    }
+
+    fn start_threads(&self, workers: &[usize]) -> io::Result<()> {
+        let mut threads = self.threads();
+        for (nth, &worker) in workers.iter().enumerate() {
+            // One that served here before has left the queue and is ending, if it has not.
+            if let Some(before) = threads[worker].take() {
+                join(before);
+            }
+            let (queue, make_desk) = (Arc::clone(&self.queue), Arc::clone(&self.make_desk));
+            let clock = self.clock;
             let thread = thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(move || work(index, &queue, &make_desk));
+                .name(format!("worker-{worker}"))
+                .spawn(move || work(worker, &queue, clock, &*make_desk));
             match thread {
-                Ok(thread) => pool.threads.push(thread),
+                Ok(thread) => threads[worker] = Some(thread),
                 Err(error) => {
-                    pool.queue.state().workers = index;
-                    pool.drain(Duration::ZERO);
+                    self.queue.not_started(&workers[nth..]);
                     return Err(error);
                 }
             }
         }
-        Ok(pool)
-    }
-
-    /// Where activities are submitted.
-    pub(crate) fn queue(&self) -> Arc<RunQueue<A>> {
-        Arc::clone(&self.queue)
+        Ok(())
     }
 
     /// Lets the workers finish what waits, for `limit` at most, and ends them. Returns how many
     /// were still busy with one piece of work a second after that; these are left behind.
-    pub(crate) fn drain(self, limit: Duration) -> usize {
+    pub fn drain(self, limit: Duration) -> usize {
         let mut busy = self.queue.dismiss(Phase::Draining, limit);
         if busy > 0 {
             busy = self.queue.dismiss(Phase::GivenUp, GIVE_UP_GRACE);
         }
         if busy == 0 {
-            for thread in self.threads {
-                thread.join().expect("workers catch the panics of their work");
-            }
+            self.threads().drain(..).flatten().for_each(join);
         }
         busy
     }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<Option<JoinHandle<()>>>> {
+        self.threads.lock().expect("nothing panics while it holds the threads")
+    }
 }
 
-fn work<A: Activity>(worker: usize, queue: &RunQueue<A>, make_desk: &impl Fn() -> A::Desk) {
-    let mut desk = make_desk();
+fn join(thread: JoinHandle<()>) {
+    thread.join().expect("workers catch the panics of their work");
+}
+
+fn work<A: Activity>(
+    worker: usize,
+    queue: &RunQueue<A>,
+    clock: Clock,
+    make_desk: &(dyn Fn(usize) -> A::Desk + Send + Sync),
+) {
+    let mut desk = make_desk(worker);
     let mut done = None;
-    while let Some(activity) = queue.next(worker, done.take()) {
+    while let Some((activity, began)) = queue.next(worker, done.take()) {
         // The desk is replaced after a panic, and activities expect one in the middle of a piece.
-        if catch_unwind(AssertUnwindSafe(|| activity.run_one(&mut desk))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| activity.run_one(&mut desk, began))).is_err() {
             activity.panicked();
-            desk = make_desk();
+            desk = make_desk(worker);
         }
-        let (at, next) = (queue.clock.now(), activity.settle());
+        let (at, next) = (clock.now(), activity.settle());
         done = Some(Done { activity, at, next });
     }
-    queue.leave();
+}
+
+impl<A: Activity> fmt::Debug for Pool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("queue", &self.queue).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

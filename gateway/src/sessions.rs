@@ -10,12 +10,13 @@ use codec::CodecError;
 use protocol::Ssrc;
 use protocol::cipher::{MediaCipher, MediaKey, NonceTemplate};
 use protocol::control::{AudioFormat, AudioGrant};
+use protocol::identity::MacAddress;
 use protocol::packet::DOWNLINK_FLAG;
 
-use crate::backend::{BackendSession, BackendSettings};
-use crate::buffers::Buffers;
-use crate::counters::{Counters, EndCause};
-use crate::media_session::MediaSession;
+use crate::backend::BackendSession;
+use crate::common::Common;
+use crate::counters::{EndCause, FaultKind};
+use crate::media_session::{MediaSession, SessionParts};
 
 /// What every grant has in common.
 #[derive(Clone, Debug)]
@@ -23,7 +24,6 @@ pub(crate) struct GrantTerms {
     /// Where devices send audio.
     pub(crate) server: String,
     pub(crate) port: u16,
-    pub(crate) backend: BackendSettings,
     /// Frames of one session that may wait for a worker.
     pub(crate) mailbox: usize,
 }
@@ -32,57 +32,64 @@ pub(crate) struct GrantTerms {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     terms: GrantTerms,
-    counters: Arc<Counters>,
-    buffers: Arc<Buffers>,
+    common: Arc<Common>,
     closed: AtomicBool,
     live: RwLock<HashMap<Ssrc, Arc<MediaSession>>>,
 }
 
 impl Sessions {
-    pub(crate) fn new(terms: GrantTerms, counters: Arc<Counters>, buffers: Arc<Buffers>) -> Self {
-        Self { terms, counters, buffers, closed: AtomicBool::new(false), live: RwLock::default() }
+    pub(crate) fn new(terms: GrantTerms, common: Arc<Common>) -> Self {
+        Self { terms, common, closed: AtomicBool::new(false), live: RwLock::default() }
     }
 
-    /// Makes a session for a device that sends `uplink`, with a key, nonce and name of its own. It
-    /// is not live until it is [`open`](Self::open)ed.
+    /// Makes a session for `device`, which sends `uplink`, with a key, nonce and name of its own.
+    /// It is not live until it is [`open`](Self::open)ed.
     ///
     /// # Errors
     /// What to tell the device.
     pub(crate) fn prepare(
         &self,
+        device: MacAddress,
         uplink: AudioFormat,
     ) -> Result<(AudioGrant, Arc<MediaSession>), String> {
         if self.closed.load(Ordering::Relaxed) {
             return Err("the gateway is stopping".to_owned());
         }
+        let faults = self.common.faults.of_session(device.device_number());
         let (backend, downlink) =
-            BackendSession::open(&self.terms.backend, uplink).map_err(|error| refusal(&error))?;
+            BackendSession::open(&self.common.backend, uplink, !faults.keystream_reuse)
+                .map_err(|error| refusal(&error))?;
         let key = MediaKey::new(rand::random());
         let ssrc = self.free_ssrc();
         let nonce = NonceTemplate::new(ssrc, 0);
-        let cipher = MediaCipher::new(&key, nonce.with_flags(DOWNLINK_FLAG));
-        let session = MediaSession::new(
+        let session = SessionParts {
             ssrc,
-            uplink.frame,
-            cipher,
+            device,
+            format: uplink,
+            cipher: MediaCipher::new(&key, nonce.with_flags(DOWNLINK_FLAG)),
             backend,
-            self.terms.mailbox,
-            Arc::clone(&self.counters),
-        );
+            mailbox: self.terms.mailbox,
+        };
         let grant = AudioGrant {
             session_id: format!("{:032x}", rand::random::<u128>()),
             server: self.terms.server.clone(),
             port: self.terms.port,
-            key,
+            key: if faults.wrong_key { self.another_key() } else { key },
             nonce,
             downlink,
         };
-        Ok((grant, Arc::new(session)))
+        Ok((grant, Arc::new(MediaSession::new(session, Arc::clone(&self.common)))))
+    }
+
+    /// For the fault `wrong_key`.
+    fn another_key(&self) -> MediaKey {
+        self.common.counters.faults.count(FaultKind::WrongKey);
+        MediaKey::new(rand::random())
     }
 
     /// Lets `session` receive audio.
     pub(crate) fn open(&self, session: Arc<MediaSession>) {
-        self.counters.sessions_opened.add(1);
+        self.common.counters.sessions_opened.add(1);
         let before = self.live_mut().insert(session.ssrc(), session);
         assert!(before.is_none(), "sessions are prepared and opened by one thread");
     }
@@ -90,8 +97,8 @@ impl Sessions {
     /// Ends `session`; frames that still wait for a worker are dropped.
     pub(crate) fn end(&self, session: &MediaSession, cause: EndCause) {
         self.live_mut().remove(&session.ssrc());
-        session.close(&self.buffers);
-        self.counters.sessions_ended.count(cause);
+        session.close();
+        self.common.counters.sessions_ended.count(cause);
     }
 
     /// Grants no session any more; those that are live stay so.
@@ -126,7 +133,7 @@ fn refusal(error: &CodecError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Backend;
+    use crate::backend::{Backend, BackendSettings};
     use protocol::{FrameDuration, SampleRate};
     use std::collections::HashSet;
 
@@ -136,15 +143,17 @@ mod tests {
     fn sessions() -> Sessions {
         let backend = BackendSettings { kind: Backend::Relay, ..BackendSettings::default() };
         let server = "gw.example".to_owned();
-        let terms = GrantTerms { server, port: 8884, backend, mailbox: 32 };
-        Sessions::new(terms, Arc::default(), Arc::new(Buffers::new()))
+        let terms = GrantTerms { server, port: 8884, mailbox: 32 };
+        Sessions::new(terms, Common::plain(backend))
     }
+
+    const DEVICE: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 
     #[test]
     fn every_grant_has_a_key_nonce_and_name_of_its_own() {
         let (sessions, mut seen) = (sessions(), HashSet::new());
         for _ in 0..100 {
-            let (grant, session) = sessions.prepare(UPLINK).unwrap();
+            let (grant, session) = sessions.prepare(DEVICE, UPLINK).unwrap();
             assert_eq!((grant.server.as_str(), grant.port), ("gw.example", 8884));
             assert_eq!(grant.nonce.ssrc(), session.ssrc());
             assert_eq!(grant.downlink, UPLINK, "relay returns the uplink's packets");
@@ -157,13 +166,13 @@ mod tests {
     #[test]
     fn sessions_are_live_from_open_to_end() {
         let sessions = sessions();
-        let (_, session) = sessions.prepare(UPLINK).unwrap();
+        let (_, session) = sessions.prepare(DEVICE, UPLINK).unwrap();
         assert!(sessions.live().is_empty());
         sessions.open(Arc::clone(&session));
         assert!(sessions.live().contains_key(&session.ssrc()));
         sessions.end(&session, EndCause::DeviceGoodbye);
         assert!(sessions.live().is_empty());
-        let counters = sessions.counters.snapshot();
+        let counters = sessions.common.counters.snapshot();
         assert_eq!((counters.sessions_opened, counters.sessions_ended.device_goodbye), (1, 1));
     }
 
@@ -171,6 +180,6 @@ mod tests {
     fn a_stopping_gateway_grants_nothing() {
         let sessions = sessions();
         sessions.stop_granting();
-        assert_eq!(sessions.prepare(UPLINK).unwrap_err(), "the gateway is stopping");
+        assert_eq!(sessions.prepare(DEVICE, UPLINK).unwrap_err(), "the gateway is stopping");
     }
 }

@@ -12,6 +12,16 @@
 //! [pool]
 //! workers = 2
 //! dispatch = "central-queue"
+//! worker_timeout = "150ms"
+//! [autoscale]                  # where it is, the pool is scaled
+//! policy = "queue-delay"
+//! [telemetry]
+//! listen = "127.0.0.1:9464"
+//! [[burn]]                     # extra work per frame
+//! kind = "wait"
+//! time = "20ms"
+//! [faults]                     # each off by default
+//! dropped_replies = "1%"
 //! ```
 //! Every key may be left out. Each section is described, with its defaults, beside what it
 //! configures.
@@ -20,15 +30,20 @@ use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use protocol::identity::SignatureKey;
 use serde::Deserialize;
 
+use crate::autoscale::{AutoscaleError, AutoscaleSettings, Policy};
 use crate::backend::BackendSettings;
+use crate::burn::{BurnError, BurnRule};
 use crate::control_io::ControlSettings;
+use crate::faults::{FaultError, FaultSettings};
 use crate::media_io::MediaSettings;
 use crate::pool::PoolSettings;
+use crate::telemetry::TelemetrySettings;
 
 /// Everything that can be set about a gateway.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,10 +57,21 @@ pub struct Settings {
     pub backend: BackendSettings,
     /// Who does it.
     pub pool: PoolSettings,
+    /// How the number of workers changes; it does not when this is left out.
+    pub autoscale: Option<AutoscaleSettings>,
+    /// What the gateway tells about itself.
+    pub telemetry: TelemetrySettings,
+    /// Extra work per frame: the first rule that applies to a device counts.
+    pub burn: Vec<BurnRule>,
+    /// What is made to go wrong.
+    pub faults: FaultSettings,
     /// The secret that signs passwords; without one they are not checked. Never read from a file.
     #[serde(skip)]
     pub signature_key: Option<SignatureKey>,
 }
+
+/// No frame is of use to anybody after this.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Settings that no gateway can run with.
 #[derive(Debug)]
@@ -76,6 +102,26 @@ pub enum SettingsError {
     },
     /// A time limit that nothing can keep; carries section and key.
     NoTime(&'static str),
+    /// A time limit that is none.
+    TooLong {
+        /// Section and key.
+        key: &'static str,
+        /// What was set.
+        seen: Duration,
+        /// The longest that may be set.
+        longest: Duration,
+    },
+    /// The section `autoscale`.
+    Autoscale(AutoscaleError),
+    /// An entry of `burn`.
+    Burn {
+        /// Which, from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: BurnError,
+    },
+    /// The section `faults`.
+    Faults(FaultError),
     /// Devices would be told to send to an address that is none.
     NothingToAdvertise(std::net::SocketAddr),
 }
@@ -89,6 +135,12 @@ impl fmt::Display for SettingsError {
                 write!(f, "{key} is {seen}: allowed are {} to {}", allowed.start(), allowed.end())
             }
             Self::NoTime(key) => write!(f, "{key} is 0: at least 1ms is needed"),
+            Self::TooLong { key, seen, longest } => {
+                write!(f, "{key} is {seen:?}: the longest is {longest:?}")
+            }
+            Self::Autoscale(error) => write!(f, "autoscale.{error}"),
+            Self::Burn { number, error } => write!(f, "burn, rule {number}: {error}"),
+            Self::Faults(error) => write!(f, "faults.{error}"),
             Self::NothingToAdvertise(listen) => write!(
                 f,
                 "media.listen is {listen}, which is no address that devices can send to: name \
@@ -103,7 +155,7 @@ impl Error for SettingsError {
         match self {
             Self::Unreadable { cause, .. } => Some(cause),
             Self::Invalid { cause, .. } => Some(cause),
-            Self::OutOfRange { .. } | Self::NoTime(_) | Self::NothingToAdvertise(_) => None,
+            _ => None,
         }
     }
 }
@@ -145,14 +197,38 @@ impl Settings {
             ("control.connect_timeout", self.control.connect_timeout),
             ("control.write_timeout", self.control.write_timeout),
             ("media.audio_timeout", self.media.audio_timeout),
+            ("pool.worker_timeout", self.pool.worker_timeout.unwrap_or(LONGEST_WAIT)),
         ];
         if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_zero()) {
             return Err(SettingsError::NoTime(key));
         }
+        if let Some(seen) = self.pool.worker_timeout.filter(|seen| *seen > LONGEST_WAIT) {
+            let (key, longest) = ("pool.worker_timeout", LONGEST_WAIT);
+            return Err(SettingsError::TooLong { key, seen, longest });
+        }
+        if let Some(autoscale) = &self.autoscale {
+            autoscale.check().map_err(SettingsError::Autoscale)?;
+        }
+        for (number, rule) in (1..).zip(&self.burn) {
+            rule.check().map_err(|error| SettingsError::Burn { number, error })?;
+        }
+        self.faults.check().map_err(SettingsError::Faults)?;
         if self.media.listen.ip().is_unspecified() && self.media.advertise.is_none() {
             return Err(SettingsError::NothingToAdvertise(self.media.listen));
         }
         Ok(())
+    }
+}
+
+impl Settings {
+    /// How the pool is scaled, where nothing is said of that: not at all.
+    pub fn scaling(&self) -> AutoscaleSettings {
+        self.autoscale.clone().unwrap_or_else(|| AutoscaleSettings {
+            policy: Policy::Fixed,
+            min: self.pool.workers,
+            max: Some(self.pool.workers),
+            ..AutoscaleSettings::default()
+        })
     }
 }
 
@@ -161,7 +237,6 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::dispatch::Dispatch;
-    use std::time::Duration;
 
     fn read(text: &str) -> Result<Settings, String> {
         toml::from_str(text).map_err(|error| error.to_string())
@@ -177,6 +252,10 @@ mod tests {
         assert_eq!(settings.media.audio_timeout, Duration::from_mins(2));
         assert_eq!((settings.pool.workers, settings.media.mailbox), (2, 32));
         assert_eq!(settings.pool.dispatch, Dispatch::CentralQueue);
+        assert_eq!((settings.pool.worker_timeout, settings.telemetry.listen), (None, None));
+        assert!(settings.burn.is_empty() && !settings.faults.any());
+        let fixed = settings.scaling();
+        assert_eq!((fixed.policy, fixed.min, fixed.max()), (Policy::Fixed, 2, 2));
         let backend = &settings.backend;
         assert_eq!((backend.kind, backend.complexity.get()), (Backend::Echo, 5));
     }
@@ -202,7 +281,7 @@ mod tests {
             (
                 "[pool]\nwokers = 3",
                 "line 2, column 1",
-                "unknown field `wokers`, expected one of `workers`, `dispatch`, `drain`",
+                "unknown field `wokers`, expected one of `workers`, `dispatch`, `worker_timeout`, `drain`",
             ),
             (
                 "[pool]\ndispatch = \"random\"",
@@ -244,6 +323,18 @@ mod tests {
             change(&mut settings);
             settings.check().unwrap_err().to_string()
         };
+        assert_eq!(
+            with(|s| s.pool.worker_timeout = Some(Duration::ZERO)),
+            "pool.worker_timeout is 0: at least 1ms is needed"
+        );
+        assert_eq!(
+            with(|s| s.pool.worker_timeout = Some(Duration::from_mins(2))),
+            "pool.worker_timeout is 120s: the longest is 60s"
+        );
+        assert_eq!(
+            with(|s| s.autoscale = Some(AutoscaleSettings { min: 0, ..Default::default() })),
+            "autoscale.min is 0: allowed are 1 to 256"
+        );
         assert_eq!(with(|s| s.pool.workers = 0), "pool.workers is 0: allowed are 1 to 256");
         assert_eq!(with(|s| s.media.mailbox = 0), "media.mailbox is 0: allowed are 1 to 1000");
         assert_eq!(

@@ -22,7 +22,8 @@ use crate::media::call::{Call, CallParts};
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
 use crate::media::uplink::Uplink;
-use crate::schedule::{DeviceTraits, PlannedCall};
+use crate::schedule::PlannedCall;
+use crate::traits::{DeviceTraits, Population};
 use crate::voice::Voice;
 
 /// From the answer to hello to the earliest first frame: time to open the socket and to seal.
@@ -48,8 +49,8 @@ pub struct Fleet {
     pub timeouts: DeviceTimeouts,
     /// What they say.
     pub voices: Vec<Arc<Voice>>,
-    /// Where all random choices come from.
-    pub seed: u64,
+    /// What their traits are drawn from.
+    pub population: Population,
     /// How long a device waits for answers after its last frame.
     pub drain: Duration,
     /// Sends.
@@ -123,7 +124,7 @@ async fn set_up(
         () = stopped(&mut stop) => return Err(NoCall::CutShort),
     }
     let frame = fleet.uplink.frame;
-    let traits = DeviceTraits::new(fleet.seed, planned.device, frame, fleet.voices.len());
+    let traits = DeviceTraits::new(&fleet.population, planned.device);
     let arrived = fleet.clock.now();
     note(slot, |call| {
         call.arrival_lag = Some(arrived.since(planned.arrive));

@@ -21,6 +21,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod stage;
 pub mod timeline;
+pub mod traits;
 pub mod verdict;
 pub mod voice;
 pub mod watch;

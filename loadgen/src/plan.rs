@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use protocol::packet::HEADER_LEN;
 
-use crate::scenario::{Backend, Scenario, shown_duration};
+use crate::scenario::{Backend, GatewaySettings, Phasing, Scenario, shown_duration};
 use crate::schedule::Schedule;
 use crate::voice::Voice;
 
@@ -27,14 +27,15 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         writeln!(out, "  question    {}", scenario.question)?;
     }
     writeln!(out, "  seed        {}", scenario.seed)?;
-    let backend = match scenario.gateway.backend {
-        Some(Backend::Relay) => "relay",
-        Some(Backend::Echo) | None => "echo",
+    write_gateway(out, &scenario.gateway)?;
+    let phasing = match scenario.devices.phasing {
+        Phasing::Spread => "",
+        Phasing::Staggered => ", staggered",
+        Phasing::Aligned => ", aligned",
     };
-    writeln!(out, "  gateway     {backend}, unless a --target is given")?;
     writeln!(
         out,
-        "  devices     full duplex, Opus {} mono, {frame} frames, {} voice{}",
+        "  devices     full duplex, Opus {} mono, {frame} frames{phasing}, {} voice{}",
         scenario.devices.encoder.sample_rate,
         voices.len(),
         if voices.len() == 1 { "" } else { "s" }
@@ -80,4 +81,58 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         writeln!(out, "  {label:<11} {threshold}")?;
     }
     Ok(())
+}
+
+/// What it does, and what it is told beyond its defaults.
+fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Result {
+    let backend = match gateway.backend {
+        Some(Backend::Relay) => "relay",
+        Some(Backend::Echo) | None => "echo",
+    };
+    writeln!(out, "  gateway     {backend}, unless a --target is given")?;
+    let workers = gateway.workers.as_ref().map(ToString::to_string);
+    let timeout = gateway
+        .worker_timeout
+        .map(|limit| format!("a frame waits {} at most", shown_duration(limit)));
+    let pool: Vec<String> = workers.into_iter().chain(timeout).collect();
+    if !pool.is_empty() {
+        writeln!(out, "  workers     {}", pool.join("; "))?;
+    }
+    if !gateway.burn.is_empty() {
+        let rules: Vec<String> = gateway.burn.iter().map(ToString::to_string).collect();
+        writeln!(out, "  burn        {}", rules.join("; "))?;
+    }
+    let faults = gateway.faults.to_string();
+    if !faults.is_empty() {
+        writeln!(out, "  faults      {faults}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = "title = \"Test\"\n[[phase]]\ndevices = 4\nhold = \"6s\"\n";
+
+    fn plan(rest: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.toml");
+        std::fs::write(&path, format!("{SCENARIO}{rest}")).unwrap();
+        describe(&Scenario::load(&path, &[]).unwrap(), &[])
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_left_to_the_gateway() {
+        insta::assert_snapshot!(plan(""));
+    }
+
+    #[test]
+    fn what_the_gateway_is_told_takes_a_line_a_subject() {
+        let told = "[devices]\nphase = \"aligned\"\n[gateway]\nworkers = { max = 4 }\n\
+             worker_timeout = \"150ms\"\n\
+             burn = [{ kind = \"cpu\", time = \"8ms\", every = 4 }, { kind = \"wait\", time = \"1ms\" }]\n\
+             [gateway.faults]\nshared_codec = true\nleak_per_frame = \"4KiB\"\n";
+        insta::assert_snapshot!(plan(told));
+    }
 }

@@ -15,8 +15,8 @@ use crate::collect::millis;
 use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
 use crate::scenario::Scenario;
-use crate::schedule::DeviceTraits;
 use crate::stage::Performed;
+use crate::traits::{DeviceTraits, Population};
 use crate::verdict::{self, Measured};
 use crate::watch::EndedEarly;
 
@@ -255,9 +255,9 @@ fn devices_csv(
     let mut csv = "device,client_id,voice,sessions,frames_sent,frames_answered,frames_lost,\
 frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_ms\n"
         .to_owned();
+    let population = Population::of(scenario, voices);
     for (number, device) in devices {
-        let frame = scenario.devices.encoder.frame;
-        let traits = DeviceTraits::new(scenario.seed, number, frame, voices);
+        let traits = DeviceTraits::new(&population, number);
         let (mean, max) = match device.answered {
             0 => (String::new(), String::new()),
             answered => (

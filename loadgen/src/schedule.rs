@@ -1,16 +1,11 @@
 //! Which device calls when: phases unrolled into calls, before anything runs.
 //!
-//! Pure and seeded: the same scenario and seed give the same calls, identities, voices and phase
-//! offsets. A ramp spreads arrivals evenly, the first at its start; when the target falls, the
+//! Pure: the same scenario gives the same calls. A ramp spreads arrivals evenly, the first at its start; when the target falls, the
 //! newest devices leave first, spread the same way. Everybody leaves at the end of the last phase.
 
 use std::time::Duration;
 
-use protocol::identity::{ClientId, MacAddress};
 use protocol::{FrameDuration, Moment};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use sha2::{Digest, Sha256};
 
 use crate::scenario::Phase;
 
@@ -136,69 +131,6 @@ fn slot_nanos() -> u64 {
     u64::try_from(SLOT.as_nanos()).expect("a slot is short")
 }
 
-/// What one device keeps through all its calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceTraits {
-    /// Its name to the gateway.
-    pub client_id: ClientId,
-    /// Which of the voices it speaks with.
-    pub voice: usize,
-    /// The packet of the voice that it begins with, as a share of the clip in 1/2³².
-    pub clip_offset: u32,
-    /// Its frames are due at this offset within every frame duration.
-    pub phase_offset: Duration,
-}
-
-impl DeviceTraits {
-    /// The traits of `device` under `seed`, of `voices` voices and frames of `frame`.
-    pub fn new(seed: u64, device: DeviceNumber, frame: FrameDuration, voices: usize) -> Self {
-        let mut rng = device_rng(seed, device);
-        let mut mac: [u8; 6] = rng.random();
-        // Locally administered, unicast: no vendor's address.
-        mac[0] = mac[0] & 0b1111_1100 | 0b10;
-        let uuid = uuid_v4(rng.random());
-        let slots = u32::try_from(frame.as_duration().as_nanos() / SLOT.as_nanos())
-            .expect("a frame has few slots");
-        Self {
-            client_id: ClientId {
-                group: "GID_din".to_owned(),
-                mac: MacAddress::new(mac),
-                uuid: Some(uuid),
-            },
-            // In turn, so that neighbours differ and every voice is used equally.
-            voice: device as usize % voices,
-            clip_offset: rng.random(),
-            phase_offset: SLOT * rng.random_range(0..slots),
-        }
-    }
-
-    /// The first moment at or after `ready` at which a frame of this device is due.
-    pub fn first_due(&self, ready: Moment, frame: FrameDuration) -> Moment {
-        let period = u64::from(frame.as_millis()) * 1_000_000;
-        let offset = u64::try_from(self.phase_offset.as_nanos()).expect("less than a frame");
-        let periods = ready.as_nanos().saturating_sub(offset).div_ceil(period);
-        Moment::from_nanos(offset + periods * period)
-    }
-}
-
-/// A stream of random numbers of its own for each device, so that one more device changes nothing
-/// about the others.
-fn device_rng(seed: u64, device: DeviceNumber) -> StdRng {
-    let mut hash = Sha256::new();
-    hash.update(b"din device");
-    hash.update(seed.to_be_bytes());
-    hash.update(device.to_be_bytes());
-    StdRng::from_seed(hash.finalize().into())
-}
-
-fn uuid_v4(mut bytes: [u8; 16]) -> String {
-    bytes[6] = bytes[6] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    let hex = hex::encode(bytes);
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-    parts.join("-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,39 +183,7 @@ mod tests {
         assert_eq!(times.bounds(1), (Moment::from_millis(100), Moment::from_millis(200)));
     }
 
-    #[test]
-    fn traits_depend_on_seed_and_device_alone() {
-        let of = |seed, device| DeviceTraits::new(seed, device, FrameDuration::MS_60, 16);
-        assert_eq!(of(1, 5), of(1, 5));
-        assert_ne!(of(1, 5).client_id, of(2, 5).client_id);
-        assert_ne!(of(1, 5).client_id, of(1, 6).client_id);
-        assert_eq!((of(1, 0).voice, of(1, 17).voice), (0, 1));
-        let id = of(1, 5).client_id.to_string();
-        assert_eq!(ClientId::parse(&id).unwrap().to_string(), id);
-    }
-
-    #[test]
-    fn phase_offsets_fill_the_frame() {
-        let mut offsets: Vec<_> = (0..2000)
-            .map(|device| DeviceTraits::new(7, device, FrameDuration::MS_60, 16).phase_offset)
-            .collect();
-        offsets.sort_unstable();
-        offsets.dedup();
-        assert_eq!(offsets.len(), 120, "each slot of 500 µs in 60 ms is used");
-        assert!(*offsets.last().unwrap() < Duration::from_millis(60));
-    }
-
     proptest! {
-        #[test]
-        fn the_first_frame_is_due_on_the_devices_grid_within_one_frame(ready in 0u64..10_000_000_000) {
-            let ready = Moment::from_nanos(ready);
-            let traits = DeviceTraits::new(1, 3, FrameDuration::MS_60, 16);
-            let due = traits.first_due(ready, FrameDuration::MS_60);
-            prop_assert!(due >= ready);
-            prop_assert!(due.since(ready) < Duration::from_millis(60) || due.since_start() == traits.phase_offset);
-            prop_assert_eq!(u128::from(due.as_nanos() % 60_000_000), traits.phase_offset.as_nanos());
-        }
-
         /// At the end of every phase exactly its target is up.
         #[test]
         fn every_phase_reaches_its_target(

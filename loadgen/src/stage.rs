@@ -24,6 +24,7 @@ use crate::run::{RunError, system};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::timeline::Timeline;
+use crate::traits::Population;
 use crate::voice::Voice;
 use crate::watch::{EndedEarly, Interrupt, Watch};
 
@@ -167,8 +168,8 @@ impl Stage<'_> {
             key,
             uplink: devices.format(),
             timeouts: devices.timeouts,
+            population: Population::of(self.scenario, self.voices.len()),
             voices: std::mem::take(&mut self.voices),
-            seed: self.scenario.seed,
             drain: self.scenario.drain,
             pacer,
             listener,

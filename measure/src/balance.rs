@@ -98,10 +98,14 @@ impl IdleWhileWaiting {
         self.since = (idle_workers > 0 && waiting > 0).then_some(at);
     }
 
+    /// How long it was so from the start to `until`, altogether.
+    pub fn total(&self, until: Duration) -> Duration {
+        self.total + self.since.map_or(Duration::ZERO, |since| until.saturating_sub(since))
+    }
+
     /// The share of the time from the start to `until`; 0 for no time.
     pub fn share(&self, until: Duration) -> f64 {
-        let open = self.since.map_or(Duration::ZERO, |since| until.saturating_sub(since));
-        if until.is_zero() { 0.0 } else { (self.total + open).div_duration_f64(until) }
+        if until.is_zero() { 0.0 } else { self.total(until).div_duration_f64(until) }
     }
 }
 

@@ -26,12 +26,23 @@ impl Clock {
         Moment::from(read(ClockId::CLOCK_MONOTONIC).saturating_sub(self.start))
     }
 
+    /// `CLOCK_MONOTONIC` at `moment`: what other processes of this host can place on their clocks.
+    pub fn to_monotonic(&self, moment: Moment) -> Duration {
+        self.start + moment.since_start()
+    }
+
+    /// The moment of the run at which `CLOCK_MONOTONIC` shows `monotonic`; the start, for any time
+    /// before.
+    pub fn from_monotonic(&self, monotonic: Duration) -> Moment {
+        Moment::from(monotonic.saturating_sub(self.start))
+    }
+
     /// Blocks the calling thread until `due`, never less; returns at once when `due` has passed.
     ///
     /// Sleeps on absolute time, so that neither preemption before the call nor a signal during it
     /// adds to the wait. How late the thread wakes is up to the kernel: see [`set_timer_slack`].
     pub fn sleep_until(&self, due: Moment) {
-        let due = TimeSpec::from_duration(self.start + due.since_start());
+        let due = TimeSpec::from_duration(self.to_monotonic(due));
         let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
         loop {
             match clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &due) {
@@ -51,6 +62,14 @@ impl Clock {
 /// Whatever `prctl(PR_SET_TIMERSLACK)` reports; kernels since 2.6.28 accept it.
 pub fn set_timer_slack() -> io::Result<()> {
     Ok(prctl::set_timerslack(1)?)
+}
+
+/// Processor time that the calling thread has used, in user and kernel mode.
+///
+/// Only differences mean anything, and only between readings of the same thread. A reading is a
+/// system call, unlike one of a [`Clock`].
+pub fn thread_cpu_time() -> Duration {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// When the kernel received a datagram: `CLOCK_REALTIME`, nanoseconds since the Unix epoch.
@@ -157,6 +176,17 @@ mod tests {
         let copy = clock;
         let (first, second, third) = (clock.now(), copy.now(), clock.now());
         assert!(first <= second && second <= third);
+    }
+
+    #[test]
+    fn a_thread_uses_processor_time_by_working_and_none_of_anothers() {
+        let end = thread_cpu_time() + Duration::from_millis(20);
+        let mut used = Duration::ZERO;
+        while used < end {
+            used = thread_cpu_time();
+        }
+        let fresh = std::thread::spawn(thread_cpu_time).join().unwrap();
+        assert!(fresh < used, "a thread starts at nothing: {fresh:?}");
     }
 
     /// The wall clock `shift_ns` away from `WALL_NS`.

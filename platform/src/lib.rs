@@ -18,9 +18,10 @@ mod priority;
 mod process;
 mod receive;
 mod recvmmsg;
+mod threads;
 mod udp;
 
-pub use clock::{Clock, KernelTime, RealtimeOffset, set_timer_slack};
+pub use clock::{Clock, KernelTime, RealtimeOffset, set_timer_slack, thread_cpu_time};
 pub use host::{Host, steal_time};
 pub use limits::{LimitError, OpenFiles, open_files, raise_open_files};
 pub use netstat::UdpCounters;
@@ -28,4 +29,5 @@ pub use poll::{Events, Poller, Waker};
 pub use priority::{Priority, prioritise_thread};
 pub use process::{GoneError, ProcessSampler, Usage};
 pub use receive::{Datagram, MAX_BATCH, ReceiveBatch, Received};
+pub use threads::{ThreadCpu, thread_cpu_times};
 pub use udp::{UdpOptions, bind_udp, connect_udp, receive_buffer_bytes};

@@ -18,6 +18,12 @@ impl MacAddress {
         Self(bytes)
     }
 
+    /// The last three bytes as a number: what tells the devices of one vendor apart.
+    pub fn device_number(self) -> u32 {
+        let [.., high, middle, low] = self.0;
+        u32::from_be_bytes([0, high, middle, low])
+    }
+
     /// Lower-case hex joined by `_`, as it stands in client ids and topics.
     pub fn with_underscores(self) -> String {
         self.0.map(|byte| format!("{byte:02x}")).join("_")

@@ -240,7 +240,7 @@ mod tests {
     /// Lets one tick pass in which this many frames of 10 ms arrived and were finished.
     fn tick(scaler: &mut Autoscaler, view: &mut PoolView, at_ms: u64, frames: usize) -> Decision {
         for _ in 0..frames {
-            view.since.arrived();
+            view.since.arrived(1);
             view.since.finished(Duration::from_millis(10), Duration::from_millis(10));
         }
         let decision = scaler.decide(Moment::from_millis(at_ms), view);

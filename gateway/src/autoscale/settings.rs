@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 
 use crate::duration_text;
 
@@ -27,16 +28,16 @@ pub struct AutoscaleSettings {
     pub max: Option<usize>,
     /// Time between two checks, 10 ms to 1 h; `production` 10 s, `production-extreme` 5 s,
     /// `queue-delay` 100 ms, over which the smallest queue delay is taken.
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(deserialize_with = "duration_text::optional::deserialize")]
     pub check: Option<Duration>,
     /// Least time from any change to one upwards, 0 to 1 h; `production` 30 s,
     /// `production-extreme` 5 s, `queue-delay` 0.
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(deserialize_with = "duration_text::optional::deserialize")]
     pub up_cooldown: Option<Duration>,
     /// Least time from any change to one downwards, 0 to 1 h; `production` 60 s,
     /// `production-extreme` 15 s, `queue-delay` 1 s, so that a falling load is followed in steps
     /// of more than one worker.
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(deserialize_with = "duration_text::optional::deserialize")]
     pub down_cooldown: Option<Duration>,
     /// `queue-delay`: the pool keeps what was called for at any time in this window, and never
     /// shrinks less than this after it grew; 100 ms to 1 h; 10 s.
@@ -58,7 +59,7 @@ pub struct AutoscaleSettings {
 }
 
 /// What decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// Nothing: the pool keeps its size.
@@ -75,6 +76,41 @@ impl Policy {
     /// All there are.
     pub const ALL: [Policy; 4] =
         [Self::Fixed, Self::Production, Self::ProductionExtreme, Self::QueueDelay];
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed => "fixed",
+            Self::Production => "production",
+            Self::ProductionExtreme => "production-extreme",
+            Self::QueueDelay => "queue-delay",
+        })
+    }
+}
+
+/// A name that no policy has; carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy(String);
+
+impl fmt::Display for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Policy::ALL.map(|policy| policy.to_string()).join(", ");
+        write!(f, "`{}` is no autoscaler: there are {names}", self.0)
+    }
+}
+
+impl Error for UnknownPolicy {}
+
+impl FromStr for Policy {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        Self::ALL
+            .into_iter()
+            .find(|policy| policy.to_string() == name)
+            .ok_or_else(|| UnknownPolicy(name.to_owned()))
+    }
 }
 
 /// Settings that no autoscaler can run with.
@@ -201,11 +237,6 @@ impl AutoscaleSettings {
         }
         Ok(())
     }
-}
-
-/// For keys that may be left out.
-fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    duration_text::deserialize(from).map(Some)
 }
 
 #[cfg(test)]

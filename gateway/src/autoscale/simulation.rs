@@ -104,7 +104,7 @@ pub(super) fn run(setup: &Setup, load: &[Frame]) -> Outcome {
         if worker == Some(world.now) {
             world.advance_workers();
         } else if let Some(frame) = load.next_if(|frame| frame.arrives == world.now) {
-            world.tally.arrived();
+            world.tally.arrived(1);
             world.queue.push_back(frame);
         } else if second == world.now {
             world.tally.cpu(world.busy_this_second.as_secs_f64() * 100.0);

@@ -1,10 +1,11 @@
 //! What a scaling policy may look at.
 //!
 //! A view holds two kinds of facts: how the pool is at one instant, and a [`Tally`] of what has
-//! happened since the view before. The live pool keeps one tally per worker under the lock it
-//! holds anyway and merges them; a simulation keeps one for all.
+//! happened since the view before. The live pool keeps one tally per worker and merges them; a
+//! simulation keeps one for all.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 /// How many samples of latency and processor time are kept, the newest: production's number.
@@ -53,9 +54,9 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A frame was accepted.
-    pub fn arrived(&mut self) {
-        self.arrived += 1;
+    /// So many frames were accepted.
+    pub fn arrived(&mut self, frames: u64) {
+        self.arrived += frames;
     }
 
     /// A worker took a frame that had waited this long.
@@ -75,6 +76,16 @@ impl Tally {
     /// The process used this much processor time lately, in percent of one core; once a second.
     pub fn cpu(&mut self, percent: f64) {
         push(&mut self.cpu_percent, percent);
+    }
+
+    /// Moves everything to the end of `other`; this one keeps its room.
+    pub fn drain_into(&mut self, other: &mut Tally) {
+        other.absorb(self);
+        self.latencies.clear();
+        self.cpu_percent.clear();
+        let (latencies, cpu_percent) =
+            (mem::take(&mut self.latencies), mem::take(&mut self.cpu_percent));
+        *self = Self { latencies, cpu_percent, ..Self::default() };
     }
 
     /// Adds what happened later, or on another worker.
@@ -140,11 +151,11 @@ mod tests {
     #[test]
     fn tallies_of_two_workers_make_one() {
         let (mut one, mut other) = (Tally::default(), Tally::default());
-        one.arrived();
+        one.arrived(1);
         one.taken(ms(3));
         one.finished(ms(2), ms(5));
         other.absorb(&Tally::default());
-        other.arrived();
+        other.arrived(1);
         other.taken(ms(1));
         other.cpu(40.0);
         one.absorb(&other);
@@ -152,6 +163,11 @@ mod tests {
         assert_eq!((one.queue_delay_min(), one.latency_max()), (Some(ms(1)), Some(ms(5))));
         assert_eq!(one.cpu_percent_mean(), Some(40.0));
         assert_eq!(Tally::default().cpu_percent_mean(), None);
+
+        let mut all = Tally::default();
+        one.drain_into(&mut all);
+        assert_eq!((all.frames_arrived(), all.latency_max()), (2, Some(ms(5))));
+        assert_eq!(one, Tally::default());
     }
 
     #[test]

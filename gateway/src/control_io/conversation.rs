@@ -8,9 +8,10 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::Moment;
 use protocol::control::{DeviceMessage, GatewayMessage};
 use protocol::gateway_session::{DisconnectReason, GatewayEvent, GatewaySession, SessionEnd};
-use protocol::identity::ClientId;
+use protocol::identity::{ClientId, MacAddress};
 use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -19,7 +20,8 @@ use tokio::time::{sleep, timeout};
 use super::Control;
 use super::line::Line;
 use crate::admission::{admit, return_code};
-use crate::counters::{CloseCause, EndCause, RefuseCause};
+use crate::common::Common;
+use crate::counters::{CloseCause, EndCause, FaultKind, RefuseCause};
 use crate::devices::Claim;
 use crate::media_session::MediaSession;
 use crate::mqtt::{Request, put_connack, put_message, put_packet, take_connect, take_packet};
@@ -43,11 +45,11 @@ pub(super) async fn serve(
     });
     match admitted {
         Ok((client, keep_alive)) => {
-            control.counters.connected.add(1);
+            control.common.counters.connected.add(1);
             Conversation::new(line, control, client, keep_alive).run(stopping).await;
         }
         Err(cause) => {
-            control.counters.refused.count(cause);
+            control.common.counters.refused.count(cause);
             if let Some(code) = return_code(cause) {
                 put_connack(code, &mut line.outgoing);
                 line.close_politely().await;
@@ -82,9 +84,12 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 struct Conversation {
     line: Line,
     control: Arc<Control>,
+    device: MacAddress,
     topic: String,
     claim: Claim,
     session: GatewaySession,
+    /// A hello that is heard later: a fault.
+    postponed: Option<(Moment, DeviceMessage)>,
     /// Made by a grant, live when its event is performed.
     prepared: Option<Arc<MediaSession>>,
     audio: Option<Arc<MediaSession>>,
@@ -96,17 +101,19 @@ impl Conversation {
         put_connack(ConnectReturnCode::Success, &mut line.outgoing);
         let mut events = Vec::new();
         let session = GatewaySession::connected(
-            control.clock.now(),
+            control.common.clock.now(),
             keep_alive,
             control.audio_timeout,
             &mut events,
         );
         Self {
             line,
+            device: client.mac,
             topic: client.mac.reply_topic(),
             claim: control.devices.claim(client),
             control,
             session,
+            postponed: None,
             prepared: None,
             audio: None,
             events,
@@ -116,7 +123,7 @@ impl Conversation {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         let Err(cause) = self.converse(&mut stopping).await;
         // Whoever sees the connection closed may look at the counters next.
-        self.control.counters.closed.count(cause);
+        self.control.common.counters.closed.count(cause);
         if cause == CloseCause::Shutdown {
             self.session.shutdown(&mut self.events);
         } else {
@@ -156,11 +163,11 @@ impl Conversation {
         while let Some(packet) =
             take_packet(&mut self.line.incoming, self.control.settings.max_packet)?
         {
-            self.session.heard(self.control.clock.now());
+            self.session.heard(self.control.common.clock.now());
             match Request::from(packet) {
                 Request::Message(payload) => match DeviceMessage::parse(&payload) {
-                    Ok(message) => self.message(message),
-                    Err(_) => self.control.counters.messages_malformed.add(1),
+                    Ok(message) => self.hear(message),
+                    Err(_) => self.control.common.counters.messages_malformed.add(1),
                 },
                 Request::Answer(answer) => put_packet(&answer, &mut self.line.outgoing),
                 Request::Close(cause) => return Err(cause),
@@ -170,14 +177,32 @@ impl Conversation {
         Ok(())
     }
 
+    /// Passes a message on, unless a fault has something against it.
+    fn hear(&mut self, message: DeviceMessage) {
+        let Common { clock, counters, faults, .. } = &*self.control.common;
+        if matches!(message, DeviceMessage::Hello(_)) {
+            if !faults.hears_hello(self.control.sessions.live().len()) {
+                counters.faults.count(FaultKind::HelloLimit);
+                return;
+            }
+            if let Some(delay) = faults.hello_delay() {
+                counters.faults.count(FaultKind::HelloDelay);
+                self.postponed = Some((clock.now() + delay, message));
+                return;
+            }
+        }
+        self.message(message);
+    }
+
     fn message(&mut self, message: DeviceMessage) {
         let (sessions, prepared) = (&self.control.sessions, &mut self.prepared);
+        let device = self.device;
         let grant = |uplink| {
-            let (grant, session) = sessions.prepare(uplink)?;
+            let (grant, session) = sessions.prepare(device, uplink)?;
             *prepared = Some(session);
             Ok(grant)
         };
-        self.session.message(self.control.clock.now(), message, grant, &mut self.events);
+        self.session.message(self.control.common.clock.now(), message, grant, &mut self.events);
     }
 
     /// Does what the protocol has decided.
@@ -186,7 +211,7 @@ impl Conversation {
             match event {
                 GatewayEvent::Send(message) => {
                     if matches!(message, GatewayMessage::Error(_)) {
-                        self.control.counters.hellos_refused.add(1);
+                        self.control.common.counters.hellos_refused.add(1);
                     }
                     put_message(&self.topic, message.to_json(), &mut self.line.outgoing);
                 }
@@ -199,7 +224,7 @@ impl Conversation {
                     let session = self.audio.take().expect("only an open session is closed");
                     self.control.sessions.end(&session, why.into());
                 }
-                GatewayEvent::Forward(_) => self.control.counters.messages_forwarded.add(1),
+                GatewayEvent::Forward(_) => self.control.common.counters.messages_forwarded.add(1),
                 GatewayEvent::Disconnect(DisconnectReason::KeepAlive(_)) => {
                     return Err(CloseCause::KeepAlive);
                 }
@@ -210,8 +235,10 @@ impl Conversation {
 
     /// How long the protocol has nothing to do unless something happens.
     fn wait(&self) -> Option<Duration> {
-        let now = self.control.clock.now();
-        self.session.next_deadline().map(|deadline| deadline.since(now))
+        let now = self.control.common.clock.now();
+        let postponed = self.postponed.as_ref().map(|(due, _)| *due);
+        let next = [self.session.next_deadline(), postponed].into_iter().flatten().min();
+        next.map(|deadline| deadline.since(now))
     }
 
     fn tick(&mut self) {
@@ -219,7 +246,11 @@ impl Conversation {
         if let Some(heard) = self.audio.as_ref().and_then(|session| session.heard()) {
             self.session.packet(heard);
         }
-        self.session.tick(self.control.clock.now(), &mut self.events);
+        let now = self.control.common.clock.now();
+        if let Some((_, hello)) = self.postponed.take_if(|(due, _)| *due <= now) {
+            self.message(hello);
+        }
+        self.session.tick(now, &mut self.events);
     }
 }
 

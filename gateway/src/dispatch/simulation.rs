@@ -96,10 +96,10 @@ impl World {
 
     fn arrive(&mut self, frame: Frame) {
         let Session { mailbox, standing, .. } = &mut self.sessions[frame.session];
-        let posted = mailbox.post((self.arrived, frame));
+        let posted = mailbox.post(frame.at, (self.arrived, frame));
         self.arrived += 1;
         if posted == Posted::Activate {
-            let choice = self.queues.submit(frame.session, standing, frame.at);
+            let choice = self.queues.submit(frame.session, standing, frame.at, frame.at);
             self.wake(choice, frame.at);
         }
     }
@@ -120,7 +120,7 @@ impl World {
         let session = &mut self.sessions[number];
         assert!(!session.in_hand, "session {number} is on two workers");
         session.in_hand = true;
-        let (number, frame) = session.mailbox.take().expect("activated without work");
+        let (_, (number, frame)) = session.mailbox.take().expect("activated without work");
         let ended = now + frame.work;
         self.workers[worker] = Some(Served { number, frame, worker, began: now, ended });
     }
@@ -136,8 +136,10 @@ impl World {
         let Session { mailbox, standing, in_hand } = &mut self.sessions[session];
         *in_hand = false;
         self.queues.finish(served.worker, standing, now);
-        let again =
-            (mailbox.settle() == Next::Again).then(|| self.queues.submit(session, standing, now));
+        let again = match mailbox.settle() {
+            Next::Again { since } => Some(self.queues.submit(session, standing, since, now)),
+            Next::Idle => None,
+        };
         self.begin(served.worker, now);
         if let Some(choice) = again {
             self.wake(choice, now);

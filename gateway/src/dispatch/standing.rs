@@ -10,7 +10,7 @@ const SESSION_WEIGHT: u32 = 8;
 
 /// The memory that dispatch has of one session.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub struct Standing {
     key: u64,
     last: Option<usize>,
     work: WorkEstimate,
@@ -18,50 +18,52 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Of a session that has done nothing yet; `key` tells it from others.
-    pub(crate) fn new(key: u64) -> Self {
+    pub fn new(key: u64) -> Self {
         Self { key, last: None, work: WorkEstimate::new(SESSION_WEIGHT) }
     }
 
     /// What the policy is told when the session becomes active.
-    pub(crate) fn activation(&self) -> Activation {
+    pub fn activation(&self) -> Activation {
         Activation { key: self.key, last: self.last }
     }
 
     /// Its next frame goes to `worker`.
-    pub(crate) fn placed(&mut self, worker: usize) {
+    pub fn placed(&mut self, worker: usize) {
         self.last = Some(worker);
     }
 
     /// A frame of it took this long.
-    pub(crate) fn worked(&mut self, took: Duration) {
+    pub fn worked(&mut self, took: Duration) {
         self.work.record(took);
     }
 
     /// How long its next frame will take; `None` before the first.
-    pub(crate) fn expected(&self) -> Option<Duration> {
+    pub fn expected(&self) -> Option<Duration> {
         self.work.mean()
     }
 }
 
 /// A moving average of work time: each measurement counts for less the older it gets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WorkEstimate {
+pub struct WorkEstimate {
     mean: Option<Duration>,
     weight: u32,
 }
 
 impl WorkEstimate {
     /// One in which a new measurement counts for 1/`weight`; the first one counts in full.
-    pub(crate) const fn new(weight: u32) -> Self {
+    pub const fn new(weight: u32) -> Self {
         Self { mean: None, weight }
     }
 
-    pub(crate) fn record(&mut self, took: Duration) {
+    /// A frame took this long.
+    pub fn record(&mut self, took: Duration) {
         let mean = self.mean.unwrap_or(took);
         self.mean = Some((mean * (self.weight - 1) + took) / self.weight);
     }
 
-    pub(crate) fn mean(&self) -> Option<Duration> {
+    /// The average; `None` before the first measurement.
+    pub fn mean(&self) -> Option<Duration> {
         self.mean
     }
 }

@@ -35,12 +35,15 @@ impl Line {
 
     fn post(self: &Arc<Self>, queue: &RunQueue<Line>, pieces: impl Iterator<Item = u32>) {
         for piece in pieces {
-            if self.mailbox.lock().unwrap().post(piece) == Posted::Activate {
-                queue.submit(self);
+            if self.mailbox.lock().unwrap().post(Moment::START, piece) == Posted::Activate {
+                queue.submit(self, Moment::START);
             }
         }
     }
 }
+
+/// Workers that a pool may have.
+const MOST: usize = 8;
 
 /// The piece of work that panics.
 const BAD: u32 = 666;
@@ -48,9 +51,9 @@ const BAD: u32 = 666;
 impl Activity for Line {
     type Desk = ();
 
-    fn run_one(&self, (): &mut ()) {
+    fn run_one(&self, (): &mut (), _: Moment) {
         assert!(!self.in_hand.swap(true, Ordering::SeqCst), "{} is on two workers", self.name);
-        let piece = self.mailbox.lock().unwrap().take().expect("activated without work");
+        let (_, piece) = self.mailbox.lock().unwrap().take().expect("activated without work");
         self.begun.send((self.name, piece)).unwrap();
         if let Some(gate) = &self.gate {
             gate.lock().unwrap().recv().unwrap();
@@ -78,7 +81,7 @@ fn pool(workers: usize) -> Pool<Line> {
 }
 
 fn pool_with(workers: usize, dispatch: Dispatch) -> Pool<Line> {
-    Pool::start(workers, dispatch, Clock::start(), || ()).unwrap()
+    Pool::start(workers, MOST, dispatch, Clock::start(), |_| ()).unwrap()
 }
 
 #[test]
@@ -86,13 +89,13 @@ fn a_slow_session_keeps_its_order_and_its_worker_and_delays_nobody_else() {
     let (pool, (begun, begins)) = (pool(2), channel());
     let (let_through, gate) = channel();
     let slow = Line::new('s', &begun, Some(gate));
-    slow.post(&pool.queue(), 0..3);
+    slow.post(pool.queue(), 0..3);
     assert_eq!(begins.recv_timeout(PATIENCE), Ok(('s', 0)), "one worker is held from here on");
 
     // The other worker serves the other sessions to the end, in turns, and never the slow one.
     let quick = ['a', 'b', 'c'].map(|name| Line::new(name, &begun, None));
     for line in &quick {
-        line.post(&pool.queue(), 0..50);
+        line.post(pool.queue(), 0..50);
     }
     let mut seen = Vec::new();
     while seen.len() < 150 {
@@ -116,11 +119,11 @@ fn under_every_policy_sessions_keep_their_order_and_are_on_one_worker_at_a_time(
         let (pool, (begun, begins)) = (pool_with(4, dispatch), channel());
         let (let_through, gate) = channel();
         let slow = Line::new('s', &begun, Some(gate));
-        slow.post(&pool.queue(), 0..5);
+        slow.post(pool.queue(), 0..5);
         assert_eq!(begins.recv_timeout(PATIENCE), Ok(('s', 0)), "{dispatch}");
         let quick = ['a', 'b', 'c', 'd', 'e'].map(|name| Line::new(name, &begun, None));
         for line in &quick {
-            line.post(&pool.queue(), 0..100);
+            line.post(pool.queue(), 0..100);
         }
         for _ in 0..5 {
             let_through.send(()).unwrap();
@@ -148,11 +151,11 @@ fn under_every_policy_a_drain_finishes_what_waits_behind_a_slow_session() {
         let (pool, (begun, begins)) = (pool_with(2, dispatch), channel());
         let (let_through, gate) = channel();
         let slow = Line::new('s', &begun, Some(gate));
-        slow.post(&pool.queue(), 0..2);
+        slow.post(pool.queue(), 0..2);
         assert_eq!(begins.recv_timeout(PATIENCE), Ok(('s', 0)), "{dispatch}");
         let quick = ['a', 'b', 'c', 'd'].map(|name| Line::new(name, &begun, None));
         for line in &quick {
-            line.post(&pool.queue(), 0..10);
+            line.post(pool.queue(), 0..10);
         }
         // Half of these may wait for the worker that is held; the other one takes them over.
         let drain = thread::spawn(move || pool.drain(PATIENCE));
@@ -172,10 +175,10 @@ fn sessions_take_turns() {
     let (pool, (begun, begins)) = (pool(1), channel());
     let (let_through, gate) = channel();
     let first = Line::new('f', &begun, Some(gate));
-    first.post(&pool.queue(), 0..1);
+    first.post(pool.queue(), 0..1);
     assert_eq!(begins.recv_timeout(PATIENCE), Ok(('f', 0)));
     for name in ['a', 'b'] {
-        Line::new(name, &begun, None).post(&pool.queue(), 0..2);
+        Line::new(name, &begun, None).post(pool.queue(), 0..2);
     }
     let_through.send(()).unwrap();
     assert_eq!(pool.drain(PATIENCE), 0);
@@ -187,7 +190,7 @@ fn sessions_take_turns() {
 fn a_panic_loses_one_piece_of_work_and_neither_the_session_nor_the_worker() {
     let (pool, (begun, _begins)) = (pool(1), channel());
     let line = Line::new('a', &begun, None);
-    line.post(&pool.queue(), [1, BAD, 2].into_iter());
+    line.post(pool.queue(), [1, BAD, 2].into_iter());
     assert_eq!(pool.drain(PATIENCE), 0);
     assert_eq!(*line.done.lock().unwrap(), [1, 2]);
     assert_eq!(line.panics.load(Ordering::SeqCst), 1);
@@ -198,15 +201,134 @@ fn a_drain_that_is_given_up_leaves_work_undone() {
     let (pool, (begun, begins)) = (pool(1), channel());
     let (let_through, gate) = channel();
     let line = Line::new('s', &begun, Some(gate));
-    line.post(&pool.queue(), 0..3);
+    line.post(pool.queue(), 0..3);
     assert_eq!(begins.recv_timeout(PATIENCE), Ok(('s', 0)));
-    let queue = pool.queue();
+    let queue = Arc::clone(pool.queue());
     let drain = thread::spawn(move || pool.drain(Duration::ZERO));
-    while queue.state().phase != Phase::GivenUp {
+    while queue.phase() != Phase::GivenUp {
         thread::yield_now();
     }
     let_through.send(()).unwrap();
     assert_eq!(drain.join().unwrap(), 0);
     assert_eq!(*line.done.lock().unwrap(), [0]);
     assert_eq!(line.mailbox.lock().unwrap().close().count(), 2);
+}
+
+/// Waits until the pool looks like this.
+fn wait_for(queue: &RunQueue<Line>, what: &str, seen: impl Fn(&QueueView) -> bool) -> QueueView {
+    let start = std::time::Instant::now();
+    loop {
+        let view = queue.view();
+        if seen(&view) {
+            return view;
+        }
+        assert!(start.elapsed() < PATIENCE, "never {what}: {view:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn workers_that_are_added_take_work_and_those_taken_away_finish_theirs() {
+    for dispatch in Dispatch::ALL {
+        let (pool, (begun, begins)) = (pool_with(1, dispatch), channel());
+        let gates: Vec<_> = (0..4).map(|_| channel()).collect();
+        let (open, gates): (Vec<_>, Vec<_>) = gates.into_iter().unzip();
+        let lines: Vec<_> =
+            ('a'..).zip(gates).map(|(name, gate)| Line::new(name, &begun, Some(gate))).collect();
+        pool.resize(4).unwrap();
+        wait_for(pool.queue(), "four serve", |view| view.pending.len() == 4);
+        // Whatever the policy, nobody has two pieces of work while others have none for ever: each
+        // of the four may be given work, and finishes what it has after it was told to leave.
+        lines[0].post(pool.queue(), 0..3);
+        assert_eq!(begins.recv_timeout(PATIENCE), Ok(('a', 0)), "{dispatch}");
+        for line in &lines[1..] {
+            line.post(pool.queue(), 0..3);
+        }
+        pool.resize(1).unwrap();
+        let view = pool.queue().view();
+        assert_eq!(view.pending.len(), 1, "{dispatch}: {view:?}");
+        for gate in &open {
+            (0..3).for_each(|_| gate.send(()).unwrap());
+        }
+        for _ in 0..11 {
+            begins.recv_timeout(PATIENCE).expect("nothing is left waiting");
+        }
+        wait_for(pool.queue(), "three gone", |view| view.count(WorkerState::Gone) == MOST - 1);
+        assert_eq!(pool.drain(PATIENCE), 0, "{dispatch}");
+        for line in &lines {
+            assert_eq!(*line.done.lock().unwrap(), [0, 1, 2], "{dispatch} {}", line.name);
+            assert_eq!(line.panics.load(Ordering::SeqCst), 0, "{dispatch} {}", line.name);
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_is_wanted_again_before_it_left_stays() {
+    let (pool, (begun, begins)) = (pool_with(2, Dispatch::RoundRobin), channel());
+    let gates: Vec<_> = (0..2).map(|_| channel()).collect();
+    let (open, gates): (Vec<_>, Vec<_>) = gates.into_iter().unzip();
+    for (name, gate) in ('a'..).zip(gates) {
+        Line::new(name, &begun, Some(gate)).post(pool.queue(), 0..1);
+        begins.recv_timeout(PATIENCE).unwrap();
+    }
+    pool.resize(1).unwrap();
+    assert_eq!(pool.queue().view().workers[..2], [WorkerState::Serving, WorkerState::Draining]);
+    pool.resize(2).unwrap();
+    assert_eq!(pool.queue().view().workers[..2], [WorkerState::Serving; 2]);
+    for gate in &open {
+        gate.send(()).unwrap();
+    }
+    assert_eq!(pool.drain(PATIENCE), 0);
+}
+
+#[test]
+fn no_work_is_lost_while_the_pool_changes_its_size_all_the_time() {
+    for dispatch in Dispatch::ALL {
+        let (pool, (begun, begins)) = (pool_with(1, dispatch), channel());
+        let lines: Vec<_> = ('a'..).take(12).map(|name| Line::new(name, &begun, None)).collect();
+        for round in 0..50_u32 {
+            for line in &lines {
+                line.post(pool.queue(), round * 4..round * 4 + 4);
+            }
+            pool.resize(1 + (round as usize * 5) % MOST).unwrap();
+        }
+        for _ in 0..12 * 200 {
+            begins.recv_timeout(PATIENCE).expect("nothing is left waiting");
+        }
+        assert_eq!(pool.drain(PATIENCE), 0, "{dispatch}");
+        for line in &lines {
+            let done = line.done.lock().unwrap();
+            assert!(done.iter().copied().eq(0..200), "{dispatch} {}: {done:?}", line.name);
+        }
+    }
+}
+
+#[test]
+fn an_idle_worker_counts_while_work_waits_for_another_and_never_with_one_queue() {
+    for (dispatch, idle) in [(Dispatch::RoundRobin, true), (Dispatch::CentralQueue, false)] {
+        let (pool, (begun, begins)) = (pool_with(2, dispatch), channel());
+        let gates: Vec<_> = (0..3).map(|_| channel()).collect();
+        let (open, gates): (Vec<_>, Vec<_>) = gates.into_iter().unzip();
+        wait_for(pool.queue(), "both idle", |_| pool.queue().asleep() == 2);
+        // Round robin: the first worker gets the first piece and the third, the second is done soon.
+        for (name, gate) in ('a'..).zip(gates) {
+            Line::new(name, &begun, Some(gate)).post(pool.queue(), 0..1);
+        }
+        for _ in 0..2 {
+            begins.recv_timeout(PATIENCE).unwrap();
+        }
+        open[1].send(()).unwrap();
+        if idle {
+            wait_for(pool.queue(), "idle while work waits", |view| {
+                view.idle_while_waiting > Duration::from_millis(1)
+            });
+        }
+        open[0].send(()).unwrap();
+        open[2].send(()).unwrap();
+        begins.recv_timeout(PATIENCE).unwrap();
+        wait_for(pool.queue(), "both idle", |_| pool.queue().asleep() == 2);
+        let counted = pool.queue().view().idle_while_waiting;
+        assert_eq!(counted > Duration::ZERO, idle, "{dispatch}: {counted:?}");
+        assert_eq!(pool.drain(PATIENCE), 0);
+    }
 }

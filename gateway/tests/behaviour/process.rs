@@ -81,13 +81,26 @@ fn one_line_says_where_it_listens_and_what_it_is() {
         Program::start(program(&["--backend", "relay", "--workers", "3", "--dispatch", "sticky"]));
     let listening = &program.listening;
     let keys: Vec<_> = listening.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["backend", "dispatch", "event", "libopus", "mqtt", "pid", "udp", "version", "workers"];
+    let expected = [
+        "autoscaler",
+        "backend",
+        "dispatch",
+        "event",
+        "libopus",
+        "mqtt",
+        "pid",
+        "telemetry",
+        "udp",
+        "version",
+        "workers",
+        "workers_max",
+    ];
     assert_eq!(keys, expected);
     assert_eq!(listening["event"], "listening");
     assert_eq!(listening["pid"], program.child.id());
     assert_eq!((&listening["backend"], &listening["workers"]), (&"relay".into(), &3.into()));
-    assert_eq!(listening["dispatch"], "sticky");
+    assert_eq!((&listening["workers_max"], &listening["autoscaler"]), (&3.into(), &"fixed".into()));
+    assert_eq!((&listening["dispatch"], &listening["telemetry"]), (&"sticky".into(), &Value::Null));
     assert!(listening["libopus"].as_str().unwrap().starts_with("libopus "));
     program.device().call().round_trip();
 }
@@ -170,7 +183,7 @@ fn bad_flags_are_named_with_what_is_allowed() {
         (
             &["--audio-timeout", "120"],
             "error: invalid value '120' for '--audio-timeout <TIME>': `120`: a duration is a whole \
-             number and one of ms, s, m, h, for example `120s`\n\nFor more information, try \
+             number and one of ms, s, m, h, us, for example `120s`\n\nFor more information, try \
              '--help'.\n",
         ),
         (
@@ -204,7 +217,7 @@ fn a_bad_settings_file_is_shown_with_the_place() {
     let (said, code) = refusal(&["--log", "error", "--config", path]);
     let expected = format!(
         "error: in `{path}`: TOML parse error at line 2, column 1\n  |\n2 | wokers = 3\n  | \
-         ^^^^^^\nunknown field `wokers`, expected one of `workers`, `dispatch`, `drain`\n\nFor all \
+         ^^^^^^\nunknown field `wokers`, expected one of `workers`, `dispatch`, `worker_timeout`, `drain`\n\nFor all \
          flags, try `--help`.\n"
     );
     assert_eq!((said, code), (expected, Some(2)));

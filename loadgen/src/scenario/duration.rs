@@ -60,12 +60,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 
 /// Writes a span as [`parse`] reads it, in the largest unit that keeps it whole.
 pub(crate) fn shown(span: Duration) -> String {
-    let (count, unit) = match span.as_nanos() {
-        nanos if nanos % 1_000_000_000 == 0 => (span.as_secs_f64(), "s"),
-        nanos if nanos % 1_000_000 == 0 => (span.as_secs_f64() * 1e3, "ms"),
-        _ => (span.as_secs_f64() * 1e6, "us"),
-    };
-    format!("{count}{unit}")
+    match span.as_nanos() {
+        nanos if nanos % 1_000_000_000 == 0 => format!("{}s", nanos / 1_000_000_000),
+        nanos if nanos % 1_000_000 == 0 => format!("{}ms", nanos / 1_000_000),
+        nanos if nanos % 1000 == 0 => format!("{}us", nanos / 1000),
+        nanos => format!("{}us", nanos as f64 / 1e3),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +88,8 @@ mod tests {
         }
         assert_eq!(shown(Duration::from_millis(2500)), "2500ms");
         assert_eq!(shown(Duration::from_secs(10)), "10s");
+        assert_eq!(shown(Duration::from_millis(1001)), "1001ms", "and not 1000.9999999999999ms");
+        assert_eq!(shown(Duration::from_nanos(1500)), "1.5us");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! A scenario: the load, the gateway and the limits of a run, valid by construction.
 //!
 //! [`Scenario::load`] is the only door: a file that gets through has known keys, values within
-//! range and limits on metrics that exist. See `file.rs` for the form and `error.rs` for what
-//! a wrong file is told.
+//! range and limits on metrics that exist. See `file.rs` for the form, with `gateway.rs` and
+//! `devices.rs` for those tables, and `error.rs` for what a wrong file is told.
 
+mod devices;
 mod duration;
 mod error;
 mod file;
+mod gateway;
 mod overrides;
 mod threshold;
+mod values;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +19,13 @@ use std::time::Duration;
 use codec::EncoderSettings;
 use protocol::control::AudioFormat;
 use protocol::device_session::DeviceTimeouts;
+use serde::Deserialize;
 
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
-pub use file::{Backend, Dispatch, GatewaySettings};
+pub use gateway::{
+    Autoscale, AutoscalePolicy, Backend, Burn, Dispatch, Faults, GatewaySettings, Workers,
+};
 pub use threshold::{Comparison, Threshold};
 
 /// The most devices one scenario may ask for.
@@ -70,6 +76,21 @@ pub struct DeviceSettings {
     pub timeouts: DeviceTimeouts,
     /// How many devices, from the first on, have their returned audio really decoded.
     pub decode: u32,
+    /// When their frames are due within a frame duration (`phase`).
+    pub phasing: Phasing,
+}
+
+/// When, within a frame duration, the frames of each device are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phasing {
+    /// At random by the seed, as those of devices that know nothing of each other.
+    #[default]
+    Spread,
+    /// In even steps, the first device first: the least that a gateway can have waiting.
+    Staggered,
+    /// All at once: the most that it can have waiting.
+    Aligned,
 }
 
 impl DeviceSettings {

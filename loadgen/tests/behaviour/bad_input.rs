@@ -47,6 +47,23 @@ fn an_audio_file_that_is_not_there_is_named_with_where_it_was_looked_for() {
     );
 }
 
+/// Each mistake with everything that is said about it.
+#[test]
+fn likely_mistakes_about_the_gateway_and_the_phase_show_the_place_and_the_way_out() {
+    for (name, mistake) in [
+        ("fault", "[gateway.faults]\ndroped_replies = \"1%\""),
+        ("range", "[gateway]\nworkers = { min = 8, max = 2 }"),
+        ("fixed", "[gateway]\nworkers = 4\nautoscaler = \"queue-delay\""),
+        ("burn", "[gateway]\nburn = [{ kind = \"cpu\", every = 4 }]"),
+        ("share", "[gateway.faults]\nwrong_key = \"0.1\""),
+        ("phase", "[devices]\nphase = \"alligned\""),
+    ] {
+        let bench = Bench::new(&format!("{SHORT}\n{mistake}\n"));
+        let text = assert_refused(&bench, bench.din_run(), &["test.toml:"]);
+        insta::assert_snapshot!(name, text);
+    }
+}
+
 #[test]
 fn an_override_that_is_wrong_names_itself() {
     let bench = Bench::new(SHORT);

@@ -1,8 +1,10 @@
 //! Whole runs against the reference gateway: the work is done, and the record says so.
 
 use crate::common::{Bench, SHORT, assert_gateway_gone, count, end, expected_code};
-use loadgen::scenario::GatewaySettings;
+use gateway::autoscale::{AutoscaleSettings, Policy};
+use loadgen::scenario::{Scenario, Workers};
 use measure::record::RunRecord;
+use std::time::Duration;
 
 #[test]
 fn echo_gives_every_frame_back_decodable_and_of_the_right_length() {
@@ -92,23 +94,80 @@ fn a_threshold_that_does_not_hold_fails_the_run() {
     assert!(ended.stdout.contains("FAIL  response_latency.p50"), "{}", ended.stdout);
 }
 
+/// The settings that the gateway reads when a scenario's `[gateway]` says `table`.
+fn as_the_gateway_reads(table: &str) -> gateway::Settings {
+    let bench = Bench::new(&format!("{SHORT}\n[gateway]\n{table}\n"));
+    let scenario = Scenario::load(&bench.path("test.toml"), &[]).unwrap();
+    let path = bench.path("gateway.toml");
+    std::fs::write(&path, scenario.gateway.to_config()).unwrap();
+    gateway::Settings::load(&path).unwrap()
+}
+
 #[test]
 fn every_gateway_setting_of_a_scenario_is_one_that_the_gateway_reads() {
-    let toml = "backend = \"relay\"\nworkers = 3\ncomplexity = 7\ndispatch = \"least-work\"";
-    let settings: GatewaySettings = toml::from_str(toml).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateway.toml");
-    std::fs::write(&path, settings.to_config()).unwrap();
-    let read = gateway::Settings::load(&path).unwrap();
+    let read = as_the_gateway_reads(
+        "backend = \"relay\"\nworkers = 3\ncomplexity = 7\ndispatch = \"least-work\"",
+    );
     assert_eq!(read.backend.kind, gateway::Backend::Relay);
     assert_eq!(read.backend.complexity.get(), 7);
     assert_eq!(read.pool.workers, 3);
     assert_eq!(read.pool.dispatch, gateway::Dispatch::LeastWork);
     // The two programs share no type: a policy that only one of them knows is found here.
     for dispatch in gateway::Dispatch::ALL {
-        let toml = format!("dispatch = \"{dispatch}\"");
-        let settings: GatewaySettings = toml::from_str(&toml).unwrap();
-        std::fs::write(&path, settings.to_config()).unwrap();
-        assert_eq!(gateway::Settings::load(&path).unwrap().pool.dispatch, dispatch);
+        let read = as_the_gateway_reads(&format!("dispatch = \"{dispatch}\""));
+        assert_eq!(read.pool.dispatch, dispatch);
     }
+}
+
+/// The settings of the autoscaler that the gateway reads when a scenario's `[gateway]` says
+/// `table`.
+fn autoscaler_as_the_gateway_reads(table: &str) -> AutoscaleSettings {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        autoscale: AutoscaleSettings,
+    }
+    let bench = Bench::new(&format!("{SHORT}\n[gateway]\n{table}\n"));
+    let scenario = Scenario::load(&bench.path("test.toml"), &[]).unwrap();
+    let config: Config = toml::from_str(&scenario.gateway.to_config()).unwrap();
+    let Some(Workers::Scaled(scale)) = scenario.gateway.workers else {
+        panic!("`{table}` makes no scaled pool");
+    };
+    let read = config.autoscale;
+    read.check().unwrap();
+    // What `din check` says is what the gateway does.
+    assert_eq!((scale.min() as usize, scale.max() as usize), (read.min, read.max()), "{table}");
+    read
+}
+
+#[test]
+fn every_setting_of_the_autoscaler_is_one_that_the_gateway_reads() {
+    let policies = ["production", "production-extreme", "queue-delay"];
+    for (name, policy) in policies.iter().zip(&Policy::ALL[1..]) {
+        let read = autoscaler_as_the_gateway_reads(&format!("autoscaler = \"{name}\""));
+        assert_eq!(read, AutoscaleSettings { policy: *policy, ..AutoscaleSettings::default() });
+        autoscaler_as_the_gateway_reads(&format!("autoscaler = \"{name}\"\nworkers.min = 7"));
+    }
+    let read = autoscaler_as_the_gateway_reads(
+        "workers = { min = 1, max = 64 }\n[gateway.autoscaler]\ncheck = \"10ms\"\n\
+         up_cooldown = \"1h\"\ndown_cooldown = \"0s\"\nwindow = \"100ms\"\n\
+         hysteresis_percent = 100\nutilisation_percent = 10\nstanding_delay = \"10s\"\n\
+         smoothing = \"100ms\"",
+    );
+    let ms = Duration::from_millis;
+    assert_eq!(
+        read,
+        AutoscaleSettings {
+            policy: Policy::QueueDelay,
+            min: 1,
+            max: Some(64),
+            check: Some(ms(10)),
+            up_cooldown: Some(Duration::from_hours(1)),
+            down_cooldown: Some(Duration::ZERO),
+            window: ms(100),
+            hysteresis_percent: 100,
+            utilisation_percent: 10,
+            standing_delay: Duration::from_secs(10),
+            smoothing: ms(100),
+        }
+    );
 }

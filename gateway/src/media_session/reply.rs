@@ -1,0 +1,124 @@
+//! The half of a session that workers use: makes the answer to a frame and sends it, or does what
+//! a fault wants done instead.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use protocol::packet::HEADER_LEN;
+use protocol::{MediaTimestamp, Sequence};
+
+use super::{Desk, Frame, MediaSession};
+use crate::backend::BackendSession;
+use crate::counters::{DropCause, FaultKind};
+use crate::faults::ReplyFault;
+
+/// What the downlink of a session has come to.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    backend: BackendSession,
+    sequence: Sequence,
+    /// Answers made so far.
+    replies: u64,
+    /// An answer that goes out after the next one: a fault.
+    held: Option<Vec<u8>>,
+    /// Room for another session's audio: a fault.
+    foreign: Vec<u8>,
+}
+
+impl Downlink {
+    pub(super) fn new(backend: BackendSession) -> Self {
+        Self { backend, sequence: Sequence::FIRST, replies: 0, held: None, foreign: Vec::new() }
+    }
+
+    /// Answers `frame` and counts what went out.
+    ///
+    /// # Errors
+    /// Why the frame is not answered.
+    pub(super) fn answer(
+        &mut self,
+        session: &MediaSession,
+        frame: &mut Frame,
+        to: SocketAddr,
+        desk: &mut Desk,
+    ) -> Result<(), DropCause> {
+        let Desk { socket, scratch, shared_coders, .. } = desk;
+        let backend = match shared_coders {
+            None => &mut self.backend,
+            Some(shared) => {
+                session.common.counters.faults.count(FaultKind::SharedCodec);
+                shared.of(session.format).ok_or(DropCause::DecodeFailed)?
+            }
+        };
+        let mut datagram = backend.answer(frame.datagram.payload_mut(), scratch)?;
+        if backend.has_codec() {
+            session.common.counters.frames_encoded.add(1);
+        }
+        let victim = session.faults.foreign_audio;
+        let payload = &datagram[HEADER_LEN..];
+        if session.common.exchange(session.ssrc, victim, payload, &mut self.foreign) {
+            session.common.counters.faults.count(FaultKind::ForeignAudio);
+            self.foreign.splice(..0, [0; HEADER_LEN]);
+            datagram = &mut self.foreign[..];
+        }
+        let timestamp = if session.faults.keystream_reuse {
+            session.common.counters.faults.count(FaultKind::KeystreamReuse);
+            MediaTimestamp::from_millis(0)
+        } else {
+            frame.timestamp
+        };
+        session.cipher.seal(timestamp, self.sequence, datagram);
+        self.sequence = self.sequence.next();
+        self.replies += 1;
+        let fault = session.common.faults.of_reply(session.device.device_number(), self.replies);
+        deliver(session, fault, datagram, &mut self.held, to, socket)
+    }
+
+    /// The session has ended: tells whether an answer is left that will never go out.
+    pub(super) fn close(&mut self) -> bool {
+        self.held.take().is_some()
+    }
+}
+
+#[cfg(test)]
+impl Downlink {
+    pub(super) fn replace_backend(&mut self, backend: BackendSession) {
+        self.backend = backend;
+    }
+}
+
+/// Sends a sealed answer and one that was held back before it, each counted as it leaves.
+fn deliver(
+    session: &MediaSession,
+    fault: ReplyFault,
+    datagram: &[u8],
+    held: &mut Option<Vec<u8>>,
+    to: SocketAddr,
+    socket: &UdpSocket,
+) -> Result<(), DropCause> {
+    let counters = &session.common.counters;
+    let send = |datagram: &[u8]| socket.send_to(datagram, to).map_err(|_| DropCause::SendFailed);
+    match fault {
+        ReplyFault::Drop => {
+            counters.faults.count(FaultKind::DroppedReply);
+            return Err(DropCause::ByFault);
+        }
+        ReplyFault::HoldBack if held.is_none() => {
+            counters.faults.count(FaultKind::ReorderedReply);
+            *held = Some(datagram.to_vec());
+            return Ok(());
+        }
+        ReplyFault::Duplicate => {
+            counters.faults.count(FaultKind::DuplicatedReply);
+            send(datagram)?;
+        }
+        ReplyFault::None | ReplyFault::HoldBack => {}
+    }
+    send(datagram)?;
+    counters.frames_out.add(1);
+    if let Some(late) = held.take() {
+        match send(&late) {
+            Ok(_) => counters.frames_out.add(1),
+            Err(cause) => counters.dropped.count(cause),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! `[gateway]`: how the reference gateway is started, and the settings file that tells it so.
+//!
+//! ```toml
+//! backend        = "echo"
+//! complexity     = 5
+//! dispatch       = "central-queue"
+//! workers        = { min = 2, max = 8 }          # or a number: `gateway/pool.rs`
+//! autoscaler     = "queue-delay"
+//! worker_timeout = "150ms"
+//! burn           = { kind = "wait", time = "20ms" } # or a list: `gateway/burn.rs`
+//!
+//! [faults]                                       # `gateway/faults.rs`
+//! dropped_replies = "1%"
+//! ```
+//!
+//! The two programs share no type. Ranges and names are the gateway's own, so that a scenario that
+//! gets through is one that the gateway starts with.
+
+mod burn;
+mod faults;
+mod pool;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+pub use burn::Burn;
+pub use faults::Faults;
+pub use pool::{Autoscale, AutoscalePolicy, Workers};
+
+use super::ScenarioError;
+use super::duration::shown;
+use super::values::{MINUTE, MS, Whole, Within};
+use burn::Burns;
+use pool::{AutoscalerValue, WorkersValue};
+
+/// How the reference gateway is started; ignored when a target is given.
+///
+/// What is left out has the gateway's own default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GatewaySettings {
+    /// What it does with audio; default: `echo`.
+    pub backend: Option<Backend>,
+    /// Complexity of its Opus encoder, 0 to 10; default: 5.
+    pub complexity: Option<u32>,
+    /// Its codec workers; default: 2, always.
+    pub workers: Option<Workers>,
+    /// How its frames get a worker; default: `central-queue`.
+    pub dispatch: Option<Dispatch>,
+    /// How long a frame waits for a worker before it is dropped, 1 ms to 60 s; default: as long as
+    /// it takes.
+    pub worker_timeout: Option<Duration>,
+    /// Extra work for each frame: the first rule that applies to a device counts.
+    pub burn: Vec<Burn>,
+    /// What it does wrong; default: nothing.
+    pub faults: Faults,
+}
+
+/// The table as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GatewayTable {
+    backend: Option<Backend>,
+    complexity: Option<Whole<0, 10>>,
+    workers: Option<Spanned<WorkersValue>>,
+    autoscaler: Option<Spanned<AutoscalerValue>>,
+    dispatch: Option<Dispatch>,
+    worker_timeout: Option<Within<MS, MINUTE>>,
+    burn: Burns,
+    faults: Faults,
+}
+
+impl GatewayTable {
+    /// The same settings, if workers and autoscaler go together.
+    pub(super) fn checked(self, path: &Path, text: &str) -> Result<GatewaySettings, ScenarioError> {
+        let workers =
+            pool::resolve(self.workers, self.autoscaler).map_err(|(span, message, help)| {
+                ScenarioError::at(path, text, span, message).with_help(help)
+            })?;
+        Ok(GatewaySettings {
+            backend: self.backend,
+            complexity: self.complexity.map(Whole::get),
+            workers,
+            dispatch: self.dispatch,
+            worker_timeout: self.worker_timeout.map(Within::get),
+            burn: self.burn.0,
+            faults: self.faults,
+        })
+    }
+}
+
+impl GatewaySettings {
+    /// The same settings as `din-gateway --config` reads them.
+    pub fn to_config(&self) -> String {
+        #[derive(Serialize)]
+        struct Config<'a> {
+            backend: BackendTable,
+            pool: PoolTable,
+            autoscale: Option<&'a Autoscale>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            burn: &'a [Burn],
+            faults: Option<&'a Faults>,
+        }
+        #[derive(Serialize)]
+        struct BackendTable {
+            kind: Option<Backend>,
+            complexity: Option<u32>,
+        }
+        #[derive(Serialize)]
+        struct PoolTable {
+            workers: Option<u32>,
+            dispatch: Option<Dispatch>,
+            worker_timeout: Option<String>,
+        }
+        let (fixed, autoscale) = match &self.workers {
+            None => (None, None),
+            Some(Workers::Fixed(count)) => (Some(*count), None),
+            Some(Workers::Scaled(autoscale)) => (None, Some(autoscale)),
+        };
+        let config = Config {
+            backend: BackendTable { kind: self.backend, complexity: self.complexity },
+            pool: PoolTable {
+                workers: fixed,
+                dispatch: self.dispatch,
+                worker_timeout: self.worker_timeout.map(shown),
+            },
+            autoscale,
+            burn: &self.burn,
+            faults: (self.faults != Faults::default()).then_some(&self.faults),
+        };
+        toml::to_string(&config).expect("tables of plain values can be written")
+    }
+}
+
+/// What the gateway does with audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Decrypts, encrypts again and returns each packet.
+    Relay,
+    /// Decodes each packet, encodes it again at 24 kHz and returns it.
+    Echo,
+}
+
+/// How the gateway's frames get a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispatch {
+    /// Workers in turns.
+    RoundRobin,
+    /// The worker with the fewest frames pending.
+    LeastPending,
+    /// The worker with the least work pending, by what each session's frames took so far.
+    LeastWork,
+    /// The better of two workers picked at random.
+    PowerOfTwo,
+    /// One queue for all workers.
+    CentralQueue,
+    /// A session stays on one worker.
+    Sticky,
+}
+
+#[cfg(test)]
+mod tests;

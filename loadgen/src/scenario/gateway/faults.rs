@@ -1,0 +1,106 @@
+//! What the gateway is told to do wrong, so that a gate can be seen to fail.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use toml::{Table, Value};
+
+use crate::scenario::values::{HOUR, MINUTE, Memory, Seed, Share, Whole, Within};
+
+/// Faults to be switched on; all are off where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Where the gateway's random choices of what to spoil come from.
+    seed: Option<Seed>,
+    /// Coders belong to the worker, not to the session: production's defect.
+    shared_codec: Option<bool>,
+    /// Share of replies that are held back until after the session's next one.
+    reordered_replies: Option<Share>,
+    /// Share of replies that are not sent.
+    dropped_replies: Option<Share>,
+    /// Share of replies that are sent twice.
+    duplicated_replies: Option<Share>,
+    /// One worker stands still, again and again.
+    #[serde(deserialize_with = "worker_stall")]
+    worker_stall: Option<WorkerStall>,
+    /// The whole gateway stands still, again and again.
+    #[serde(deserialize_with = "gateway_stall")]
+    gateway_stall: Option<GatewayStall>,
+    /// Share of sessions whose grant names another key than the one used.
+    wrong_key: Option<Share>,
+    /// Share of sessions that are sent the audio of another.
+    foreign_audio: Option<Share>,
+    /// Share of sessions that are sent constant timestamps and constant packet sizes.
+    keystream_reuse: Option<Share>,
+    /// How late hellos are answered, 0 to 60 s.
+    hello_delay: Option<Within<0, MINUTE>>,
+    /// Hellos beyond so many live sessions are not answered.
+    hello_limit: Option<Whole<0, { u32::MAX }>>,
+    /// Share of frames at which the worker panics.
+    worker_crash: Option<Share>,
+    /// Memory that is leaked with each frame, at most 16 MiB.
+    leak_per_frame: Option<Memory>,
+}
+
+/// More than nothing, at most 1 h.
+type StallSpan = Within<1, HOUR>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerStall {
+    every: StallSpan,
+    #[serde(rename = "for")]
+    lasting: StallSpan,
+    #[serde(default)]
+    worker: Whole<0, 255>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayStall {
+    every: StallSpan,
+    #[serde(rename = "for")]
+    lasting: StallSpan,
+}
+
+fn worker_stall<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WorkerStall>, D::Error> {
+    let stall = WorkerStall::deserialize(from)?;
+    ends_before_the_next(stall.every, stall.lasting).map(|()| Some(stall))
+}
+
+fn gateway_stall<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GatewayStall>, D::Error> {
+    let stall = GatewayStall::deserialize(from)?;
+    ends_before_the_next(stall.every, stall.lasting).map(|()| Some(stall))
+}
+
+fn ends_before_the_next<E: de::Error>(every: StallSpan, lasting: StallSpan) -> Result<(), E> {
+    if every.get() > lasting.get() {
+        return Ok(());
+    }
+    let message = format!("stalls for {lasting} every {every}: `every` must be longer than `for`");
+    Err(E::custom(message))
+}
+
+impl fmt::Display for Faults {
+    /// Each fault that is on, as it is named in the file: `dropped_replies 5%, shared_codec`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = Table::try_from(self).expect("faults are a table of plain values");
+        let on = table.iter().filter_map(|(name, value)| match value {
+            Value::Boolean(false) => None,
+            Value::Boolean(true) => Some(name.clone()),
+            Value::Table(stall) => {
+                let said = |(key, value): (&String, &Value)| format!("{key} {}", plain(value));
+                let stall: Vec<String> = stall.iter().map(said).collect();
+                Some(format!("{name} {}", stall.join(" ")))
+            }
+            value => Some(format!("{name} {}", plain(value))),
+        });
+        f.write_str(&on.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Text without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,218 @@
+//! What one device keeps through all its calls: identity, voice, and when its frames are due.
+//!
+//! Pure and seeded: each device has a stream of random numbers of its own, so that one more device
+//! changes nothing about the others.
+
+use std::time::Duration;
+
+use protocol::identity::{ClientId, MacAddress};
+use protocol::{FrameDuration, Moment};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use crate::scenario::{Phasing, Scenario};
+use crate::schedule::{DeviceNumber, SLOT};
+
+/// What the traits of a run's devices are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Population {
+    /// Where all random choices come from.
+    pub seed: u64,
+    /// How long their frames are.
+    pub frame: FrameDuration,
+    /// How many voices there are to speak with.
+    pub voices: usize,
+    /// When within a frame duration their frames are due.
+    pub phasing: Phasing,
+    /// How many devices there are at most; their numbers are below it.
+    pub devices: u32,
+}
+
+impl Population {
+    /// The devices of `scenario`, which speak with `voices` voices.
+    pub fn of(scenario: &Scenario, voices: usize) -> Self {
+        Self {
+            seed: scenario.seed,
+            frame: scenario.devices.encoder.frame,
+            voices,
+            phasing: scenario.devices.phasing,
+            devices: scenario.most_devices(),
+        }
+    }
+}
+
+/// What one device keeps through all its calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTraits {
+    /// Its name to the gateway.
+    pub client_id: ClientId,
+    /// Which of the voices it speaks with.
+    pub voice: usize,
+    /// The packet of the voice that it begins with, as a share of the clip in 1/2³².
+    pub clip_offset: u32,
+    /// Its frames are due at this offset within every frame duration.
+    pub phase_offset: Duration,
+}
+
+impl DeviceTraits {
+    /// The traits of `device`, one of `population`.
+    pub fn new(population: &Population, device: DeviceNumber) -> Self {
+        let mut rng = device_rng(population.seed, device);
+        let mut mac: [u8; 6] = rng.random();
+        // Locally administered, unicast: no vendor's address.
+        mac[0] = mac[0] & 0b1111_1100 | 0b10;
+        // The reference gateway reads the device's number here, to know whose frames to burden or
+        // to spoil.
+        mac[3..].copy_from_slice(&device.to_be_bytes()[1..]);
+        let uuid = uuid_v4(rng.random());
+        let clip_offset = rng.random();
+        let slots = u32::try_from(population.frame.as_duration().as_nanos() / SLOT.as_nanos())
+            .expect("a frame has few slots");
+        let slot = match population.phasing {
+            Phasing::Spread => rng.random_range(0..slots),
+            Phasing::Staggered => staggered(device, population.devices, slots),
+            Phasing::Aligned => 0,
+        };
+        Self {
+            client_id: ClientId {
+                group: "GID_din".to_owned(),
+                mac: MacAddress::new(mac),
+                uuid: Some(uuid),
+            },
+            // In turn, so that neighbours differ and every voice is used equally.
+            voice: device as usize % population.voices,
+            clip_offset,
+            phase_offset: SLOT * slot,
+        }
+    }
+
+    /// The first moment at or after `ready` at which a frame of this device is due.
+    pub fn first_due(&self, ready: Moment, frame: FrameDuration) -> Moment {
+        let period = u64::from(frame.as_millis()) * 1_000_000;
+        let offset = u64::try_from(self.phase_offset.as_nanos()).expect("less than a frame");
+        let periods = ready.as_nanos().saturating_sub(offset).div_ceil(period);
+        Moment::from_nanos(offset + periods * period)
+    }
+}
+
+/// The slot at `device / devices` of a frame of `slots` slots, rounded down.
+fn staggered(device: DeviceNumber, devices: u32, slots: u32) -> u32 {
+    assert!(device < devices, "device {device} is not one of {devices}");
+    let slot = u64::from(device) * u64::from(slots) / u64::from(devices);
+    u32::try_from(slot).expect("less than `slots`")
+}
+
+fn device_rng(seed: u64, device: DeviceNumber) -> StdRng {
+    let mut hash = Sha256::new();
+    hash.update(b"din device");
+    hash.update(seed.to_be_bytes());
+    hash.update(device.to_be_bytes());
+    StdRng::from_seed(hash.finalize().into())
+}
+
+fn uuid_v4(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    let hex = hex::encode(bytes);
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const POPULATION: Population = Population {
+        seed: 1,
+        frame: FrameDuration::MS_60,
+        voices: 16,
+        phasing: Phasing::Spread,
+        devices: 2000,
+    };
+
+    #[test]
+    fn traits_depend_on_seed_and_device_alone() {
+        let of = |seed, device| DeviceTraits::new(&Population { seed, ..POPULATION }, device);
+        assert_eq!(of(1, 5), of(1, 5));
+        assert_ne!(of(1, 5).client_id, of(2, 5).client_id);
+        assert_ne!(of(1, 5).client_id, of(1, 6).client_id);
+        assert_eq!((of(1, 0).voice, of(1, 17).voice), (0, 1));
+        let id = of(1, 5).client_id.to_string();
+        assert_eq!(ClientId::parse(&id).unwrap().to_string(), id);
+    }
+
+    #[test]
+    fn phase_offsets_fill_the_frame() {
+        let mut offsets: Vec<_> =
+            (0..2000).map(|device| DeviceTraits::new(&POPULATION, device).phase_offset).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        assert_eq!(offsets.len(), 120, "each slot of 500 µs in 60 ms is used");
+        assert!(*offsets.last().unwrap() < Duration::from_millis(60));
+    }
+
+    /// All that is drawn by the seed is as it was when all six bytes of the address were: a change
+    /// of these values changes the load of every scenario.
+    #[test]
+    fn the_address_ends_in_the_devices_number_and_the_rest_is_by_the_seed() {
+        let population = Population { devices: 70_000, ..POPULATION };
+        for (device, id, clip_offset, phase_offset_us) in [
+            (0, "5a_2d_c4_00_00_00@@@6d6af286-75b9-49a1-a835-99272251ef01", 815_354_597, 15_500),
+            (17, "96_7a_48_00_00_11@@@ebf02066-5146-4da7-b1e1-726d2146191a", 1_376_937_195, 23_000),
+            (
+                300,
+                "3e_13_23_00_01_2c@@@83ac6ed1-c0ff-4f12-b803-1c3c8058daaa",
+                1_438_996_200,
+                43_000,
+            ),
+        ] {
+            let traits = DeviceTraits::new(&population, device);
+            assert_eq!(traits.client_id.to_string(), format!("GID_din@@@{id}"));
+            assert_eq!(traits.clip_offset, clip_offset, "{device}");
+            assert_eq!(traits.phase_offset, Duration::from_micros(phase_offset_us), "{device}");
+        }
+        let far = DeviceTraits::new(&population, 65_793).client_id.mac.with_underscores();
+        assert!(far.ends_with("_01_01_01"), "{far}");
+    }
+
+    #[test]
+    fn staggered_devices_share_the_frame_evenly_and_aligned_ones_not_at_all() {
+        let offsets = |phasing, devices, frame| -> Vec<u128> {
+            let population = Population { frame, phasing, devices, ..POPULATION };
+            let offset = |device| DeviceTraits::new(&population, device).phase_offset;
+            (0..devices).map(|device| offset(device).as_micros()).collect()
+        };
+        let staggered = |devices, frame| offsets(Phasing::Staggered, devices, frame);
+        assert_eq!(staggered(4, FrameDuration::MS_60), [0, 15_000, 30_000, 45_000]);
+        assert_eq!(staggered(3, FrameDuration::MS_20), [0, 6500, 13_000], "down to a slot");
+        assert_eq!(staggered(1, FrameDuration::MS_20), [0]);
+        let crowd = staggered(20_000, FrameDuration::MS_60);
+        assert_eq!((crowd[166], crowd[167], crowd[19_999]), (0, 500, 59_500));
+        assert_eq!(offsets(Phasing::Aligned, 3, FrameDuration::MS_60), [0, 0, 0]);
+    }
+
+    #[test]
+    fn phasing_changes_nothing_else_about_a_device() {
+        let spread = DeviceTraits::new(&POPULATION, 7);
+        for phasing in [Phasing::Staggered, Phasing::Aligned] {
+            let other = DeviceTraits::new(&Population { phasing, ..POPULATION }, 7);
+            let phase_offset = spread.phase_offset;
+            assert_ne!(other.phase_offset, phase_offset);
+            assert_eq!(DeviceTraits { phase_offset, ..other }, spread);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_frame_is_due_on_the_devices_grid_within_one_frame(ready in 0u64..10_000_000_000) {
+            let ready = Moment::from_nanos(ready);
+            let traits = DeviceTraits::new(&POPULATION, 3);
+            let due = traits.first_due(ready, FrameDuration::MS_60);
+            prop_assert!(due >= ready);
+            prop_assert!(due.since(ready) < Duration::from_millis(60) || due.since_start() == traits.phase_offset);
+            prop_assert_eq!(u128::from(due.as_nanos() % 60_000_000), traits.phase_offset.as_nanos());
+        }
+    }
+}
