@@ -18,7 +18,7 @@ use protocol::identity::SignatureKey;
 use tokio::sync::watch;
 
 use crate::line::{CallFailure, Line, LineParts, sleep_until};
-use crate::media::call::{Call, CallParts};
+use crate::media::call::{Call, CallParts, CallRegistry};
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
 use crate::media::uplink::Uplink;
@@ -53,6 +53,8 @@ pub struct Fleet {
     pub population: Population,
     /// How long a device waits for answers after its last frame.
     pub drain: Duration,
+    /// The calls that were opened.
+    pub calls: CallRegistry,
     /// Sends.
     pub pacer: Pacer,
     /// Receives.
@@ -152,6 +154,7 @@ async fn set_up(
         }
     };
     note(slot, |call| call.media = Some(Arc::clone(&media)));
+    fleet.calls.add(Arc::clone(&media));
     let voice = Arc::clone(&fleet.voices[traits.voice]);
     fleet.listener.listen(Arc::clone(&media));
     fleet.pacer.join(Uplink::new(Arc::clone(&media), voice, traits.clip_offset));

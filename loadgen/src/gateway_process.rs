@@ -104,8 +104,8 @@ impl GatewayProcess {
         let log =
             File::create(&log_path).map_err(failed(format!("create {}", log_path.display())))?;
         let mut child = Command::new(&binary)
-            .args(["--mqtt", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--until-stdin-closes"])
-            .arg("--config")
+            .args(["--mqtt", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"])
+            .args(["--until-stdin-closes", "--config"])
             .arg(&config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

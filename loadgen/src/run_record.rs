@@ -71,6 +71,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         phases: phases(scenario, &performed),
         metrics: performed.collected.overall.to_map(),
         method: method(scenario, &performed),
+        gateway: performed.timeline.gateway.clone(),
         failures: performed.collected.failures,
     };
     directory.write("timeline.csv", &performed.timeline.to_csv())?;
@@ -84,9 +85,14 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
 /// Processor time, memory and exits, which are not known by frame.
 fn add_process_metrics(performed: &mut Performed) {
     let collected = &mut performed.collected;
-    for (&phase, resources) in &performed.timeline.resources {
-        collected.phases[phase].merge(resources);
-        collected.overall.merge(resources);
+    let timeline = &performed.timeline;
+    for (&phase, samples) in timeline.resources.iter().chain(&timeline.pool) {
+        collected.phases[phase].merge(samples);
+        collected.overall.merge(samples);
+    }
+    if let Some(gateway) = &timeline.gateway {
+        collected.overall.count(Metric::ScalingChanges, gateway.scaling.changes);
+        collected.overall.count(Metric::WorkerTimeouts, gateway.worker_timeouts);
     }
     // A run of less than a second has no sample; the metric is there and says so.
     let nothing = |metric: Metric| Distribution::new(metric.quantity());
@@ -202,6 +208,7 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
     let as_recorded = scenario.devices.audio.is_empty()
         && scenario.devices.encoder == codec::EncoderSettings::firmware_uplink();
     BTreeMap::from([
+        ("gateway_telemetry".to_owned(), json!(telemetry(performed))),
         ("latency_from".to_owned(), json!("the planned instant of the frame")),
         ("latency_to".to_owned(), json!("kernel receive timestamp (SO_TIMESTAMPNS) of its answer")),
         ("drain_ms".to_owned(), json!(millis(scenario.drain))),
@@ -223,6 +230,17 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ),
         ("histograms".to_owned(), json!("HdrHistogram, 3 significant digits, 1 µs to 60 s")),
     ])
+}
+
+/// Whether what is known from inside the gateway is known, and why not.
+fn telemetry(performed: &Performed) -> &'static str {
+    match (&performed.announced, &performed.timeline.gateway) {
+        (None, _) => {
+            "absent: a foreign gateway does not tell of its workers, load, queue delay and work"
+        }
+        (Some(_), None) => "absent: the gateway did not answer",
+        (Some(_), Some(_)) => "read from the gateway each second, and the way of every frame",
+    }
 }
 
 /// `devices.csv`: one row for each device that had a session.

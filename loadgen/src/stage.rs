@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
+use crate::media::call::CallRegistry;
 use crate::media::checker::Checker;
 use crate::media::listener::{Listener, ListenerReport};
 use crate::media::pacer::{Pacer, PacerReport};
@@ -101,10 +102,13 @@ impl Stage<'_> {
         }
         let mut watch =
             Watch::new(&fleet, self.scenario, &schedule, self.gateway.as_mut(), &mut self.progress);
+        // The gateway remembers the way of frames from the first time it is asked on.
+        watch.look_at_the_gateway().await;
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
+        let duration = fleet.clock.now().since_start();
+        watch.look_at_the_gateway().await;
         let timeline = watch.finish();
         self.progress.end();
-        let duration = fleet.clock.now().since_start();
 
         // Calls that did not end in time still share the fleet; what they have noted counts.
         calls.shutdown().await;
@@ -171,6 +175,7 @@ impl Stage<'_> {
             population: Population::of(self.scenario, self.voices.len()),
             voices: std::mem::take(&mut self.voices),
             drain: self.scenario.drain,
+            calls: CallRegistry::default(),
             pacer,
             listener,
             stop,

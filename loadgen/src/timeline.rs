@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use measure::gateway_record::GatewayRecord;
 use measure::record::Measurements;
 use protocol::Moment;
 
+use crate::pool_account::PoolSecond;
 use crate::resources::{ProcessUsage, SecondUsage};
 
 /// The run second by second.
@@ -15,6 +17,10 @@ pub struct Timeline {
     pub rows: Vec<Row>,
     /// Samples of processor time and memory, by phase index.
     pub resources: BTreeMap<usize, Measurements>,
+    /// What the gateway told of its pool, by phase index.
+    pub pool: BTreeMap<usize, Measurements>,
+    /// The same of the whole run; `None` when it told nothing.
+    pub gateway: Option<GatewayRecord>,
 }
 
 /// What happened in one second.
@@ -38,11 +44,15 @@ pub struct Row {
     pub latency_max_ms: Option<f64>,
     /// Processor time and memory.
     pub usage: SecondUsage,
+    /// The gateway's pool; `None` when it did not tell.
+    pub pool: Option<PoolSecond>,
 }
 
 const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,response_latency_p50_ms,\
 response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
-generator_cpu_percent,generator_rss_mib\n";
+generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,workers_busy,\
+gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,gateway_queue_delay_p99_ms,\
+gateway_queue_delay_max_ms\n";
 
 impl Timeline {
     /// The file's text; cells without a measurement are empty.
@@ -54,7 +64,7 @@ impl Timeline {
             // Writing to a String does not fail.
             let _ = writeln!(
                 csv,
-                "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss}",
+                "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{}",
                 row.at.since_start().as_secs_f64(),
                 row.phase,
                 row.devices,
@@ -63,6 +73,7 @@ impl Timeline {
                 cell(row.latency_p50_ms, 3),
                 cell(row.latency_p99_ms, 3),
                 cell(row.latency_max_ms, 3),
+                pool_cells(row.pool.as_ref()),
             );
         }
         csv
@@ -72,6 +83,23 @@ impl Timeline {
 fn cells(usage: Option<ProcessUsage>) -> (String, String) {
     let mib = |usage: ProcessUsage| usage.resident_bytes as f64 / 1_048_576.0;
     (cell(usage.map(|usage| usage.cpu_percent), 1), cell(usage.map(mib), 2))
+}
+
+fn pool_cells(pool: Option<&PoolSecond>) -> String {
+    let whole = |of: fn(&PoolSecond) -> u64| pool.map(of).map(|n| n.to_string());
+    let number = |of: fn(&PoolSecond) -> Option<f64>, decimals| cell(pool.and_then(of), decimals);
+    [
+        whole(|pool| pool.serving).unwrap_or_default(),
+        whole(|pool| pool.starting).unwrap_or_default(),
+        whole(|pool| pool.draining).unwrap_or_default(),
+        number(|pool| pool.busy, 3),
+        number(|pool| Some(pool.load_percent), 1),
+        whole(|pool| pool.pending).unwrap_or_default(),
+        number(|pool| pool.queue_delay_p50_ms, 3),
+        number(|pool| pool.queue_delay_p99_ms, 3),
+        number(|pool| pool.queue_delay_max_ms, 3),
+    ]
+    .join(",")
 }
 
 fn cell(value: Option<f64>, decimals: usize) -> String {
@@ -97,12 +125,23 @@ mod tests {
                 gateway: None,
                 generator: Some(ProcessUsage { cpu_percent: 12.34, resident_bytes: 3 << 20 }),
             },
+            pool: Some(PoolSecond {
+                serving: 2,
+                busy: Some(0.5),
+                load_percent: 10.0,
+                pending: 1,
+                queue_delay_max_ms: Some(0.125),
+                ..PoolSecond::default()
+            }),
         };
-        let csv = Timeline { rows: vec![row], ..Timeline::default() }.to_csv();
+        let untold = Row { pool: None, ..row.clone() };
+        let csv = Timeline { rows: vec![row, untold], ..Timeline::default() }.to_csv();
         let mut lines = csv.lines();
         let columns = lines.next().unwrap().split(',').count();
-        let row = lines.next().unwrap();
-        assert_eq!(row, "1.001,talk,3,50,49,1.500,,2.250,,,12.3,3.00");
-        assert_eq!(row.split(',').count(), columns);
+        for pool in ["2,0,0,0.500,10.0,1,,,0.125", ",,,,,,,,"] {
+            let row = lines.next().unwrap();
+            assert_eq!(row, format!("1.001,talk,3,50,49,1.500,,2.250,,,12.3,3.00,{pool}"));
+            assert_eq!(row.split(',').count(), columns);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Looks after a run while it goes on: the end of calls, the gateway's life, Ctrl-C, and once a
-//! second resources, timeline and progress.
+//! second resources, what the gateway tells, timeline and progress.
 
 use std::fmt;
 use std::io;
@@ -13,10 +13,12 @@ use tokio::task::JoinSet;
 
 use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
+use crate::pool_account::{PoolAccount, PoolSecond};
 use crate::progress::{Progress, Snapshot};
 use crate::resources::Resources;
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
+use crate::telemetry::Telemetry;
 use crate::timeline::{Row, Timeline};
 
 /// How often the run looks at the gateway's process.
@@ -68,6 +70,8 @@ pub struct Watch<'a> {
     resources: Resources,
     timeline: Timeline,
     gateway: Option<&'a mut GatewayProcess>,
+    telemetry: Option<Telemetry>,
+    account: PoolAccount,
     progress: &'a mut Progress,
     interval: Distribution,
     sent_before: u64,
@@ -84,6 +88,7 @@ impl<'a> Watch<'a> {
         progress: &'a mut Progress,
     ) -> Self {
         let gateway_pid = gateway.as_ref().map(|gateway| gateway.pid());
+        let telemetry = gateway.as_ref().and_then(|one| Telemetry::announced(&one.announced));
         Self {
             fleet,
             scenario,
@@ -91,6 +96,8 @@ impl<'a> Watch<'a> {
             resources: Resources::new(fleet.clock, gateway_pid),
             timeline: Timeline::default(),
             gateway,
+            telemetry,
+            account: PoolAccount::new(fleet.clock, schedule.phases.clone()),
             progress,
             interval: Distribution::new(Quantity::Time),
             sent_before: 0,
@@ -129,7 +136,7 @@ impl<'a> Watch<'a> {
                 _ = ticks.tick() => {
                     tick += 1;
                     if tick % TICKS_PER_SECOND == 0 {
-                        self.look();
+                        self.look().await;
                     }
                     let now = self.fleet.clock.now();
                     let exit = self.gateway.as_mut().and_then(|gateway| gateway.exited());
@@ -169,7 +176,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Once a second: resources, a row of the timeline, a line of progress.
-    fn look(&mut self) {
+    async fn look(&mut self) {
+        let pool = self.look_at_the_gateway().await;
         let now = self.fleet.clock.now();
         let phase = self.schedule.phases.phase_at(now);
         self.fleet.listener.take_interval(&mut self.interval);
@@ -186,6 +194,7 @@ impl<'a> Watch<'a> {
             latency_p99_ms: latency(Statistic::Quantile(0.99)),
             latency_max_ms: latency(Statistic::Max),
             usage,
+            pool,
         };
         self.progress.show(&Snapshot {
             elapsed: now.since_start(),
@@ -201,9 +210,21 @@ impl<'a> Watch<'a> {
         self.timeline.rows.push(row);
     }
 
+    /// Asks the gateway about itself, where there is something to ask.
+    pub async fn look_at_the_gateway(&mut self) -> Option<PoolSecond> {
+        let reading = self.telemetry.as_mut()?.read().await;
+        let phase = self.schedule.phases.phase_at(self.fleet.clock.now());
+        let Some(reading) = reading else {
+            self.account.missed();
+            return None;
+        };
+        Some(self.account.add(reading, phase, &self.fleet.calls))
+    }
+
     /// What was seen.
     pub fn finish(self) -> Timeline {
-        Timeline { resources: self.resources.into_phases(), ..self.timeline }
+        let (pool, gateway) = self.account.finish();
+        Timeline { resources: self.resources.into_phases(), pool, gateway, ..self.timeline }
     }
 }
 

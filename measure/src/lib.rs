@@ -6,6 +6,7 @@
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
+pub mod gateway_record;
 pub mod metric;
 pub mod record;
 pub mod recorder;

@@ -9,6 +9,12 @@ pub enum Quantity {
     Time,
     /// Percent of one processor core: recorded in thousandths.
     CpuPercent,
+    /// Percent of a whole: recorded in thousandths.
+    Percent,
+    /// A number that need not be whole: recorded in thousandths.
+    Number,
+    /// A whole number that is sampled; exact up to 2,047.
+    Whole,
     /// Memory: recorded in bytes, shown in mebibytes.
     Memory,
     /// A plain count.
@@ -21,8 +27,9 @@ impl Quantity {
         match self {
             Self::Time => "ms",
             Self::CpuPercent => "% of one core",
+            Self::Percent => "%",
             Self::Memory => "MiB",
-            Self::Count => "",
+            Self::Number | Self::Whole | Self::Count => "",
         }
     }
 
@@ -30,9 +37,9 @@ impl Quantity {
     pub const fn recorded_per_shown(self) -> f64 {
         match self {
             Self::Time => 1e6,
-            Self::CpuPercent => 1e3,
+            Self::CpuPercent | Self::Percent | Self::Number => 1e3,
             Self::Memory => 1_048_576.0,
-            Self::Count => 1.0,
+            Self::Whole | Self::Count => 1.0,
         }
     }
 
@@ -44,6 +51,10 @@ impl Quantity {
             Self::Time => Some((1_000, 60_000_000_000)),
             // 0.01 % to 1,000 cores.
             Self::CpuPercent => Some((10, 100_000_000)),
+            // 0.001 to 1,000,000.
+            Self::Percent | Self::Number => Some((1, 1_000_000_000)),
+            // Up to a million.
+            Self::Whole => Some((1, 1_000_000)),
             // 1 KiB to 16 TiB.
             Self::Memory => Some((1 << 10, 1 << 44)),
             Self::Count => None,
@@ -136,6 +147,24 @@ catalogue! {
         "Processor time of the reference gateway, sampled each second.";
     GatewayRss, "gateway_rss", Memory,
         "Resident memory of the reference gateway, sampled each second.";
+    GatewayQueueDelay, "gateway_queue_delay", Time,
+        "From the reference gateway's kernel receiving a frame to a worker taking it, for every frame that a worker ran.";
+    GatewayWork, "gateway_work", Time,
+        "For how long a worker of the reference gateway had a frame in its hands.";
+    GatewayLoad, "gateway_load", Percent,
+        "Production's load, looked at each second: frames pending per worker, over 5.";
+    Workers, "workers", Whole,
+        "Workers of the reference gateway that took work, counted each second.";
+    WorkersBusy, "workers_busy", Number,
+        "How many workers of the reference gateway were at work on average, for each second.";
+    WorkerBalance, "worker_balance", Number,
+        "Jain's index of the workers' busy times, for each second in which they were busy for over 20 %: 1 when all did the same, 1/n when one did everything.";
+    IdleWhileWaiting, "idle_while_waiting", Percent,
+        "Share of each second in which a worker was idle while work waited for another; 0 for one queue.";
+    ScalingChanges, "scaling_changes", Count,
+        "Times the reference gateway changed the number of its workers.";
+    WorkerTimeouts, "worker_timeouts", Count,
+        "Frames that waited longer for a worker than they may, and were dropped.";
     GeneratorCpu, "generator_cpu", CpuPercent,
         "Processor time of the load generator, sampled each second.";
     GeneratorRss, "generator_rss", Memory,
@@ -155,12 +184,36 @@ impl Metric {
 
     /// Whether it is known for the whole run only, and not for a phase of it.
     pub const fn is_whole_run_only(self) -> bool {
-        matches!(self, Self::Decoded | Self::DecodeFailed | Self::GatewayExits)
+        matches!(
+            self,
+            Self::Decoded
+                | Self::DecodeFailed
+                | Self::GatewayExits
+                | Self::ScalingChanges
+                | Self::WorkerTimeouts
+        )
     }
 
     /// Whether only the reference gateway, being a process of ours, has it.
     pub const fn needs_reference_gateway(self) -> bool {
         matches!(self, Self::GatewayExits | Self::GatewayCpu | Self::GatewayRss)
+            || self.needs_telemetry()
+    }
+
+    /// Whether it is what the reference gateway tells about itself.
+    pub const fn needs_telemetry(self) -> bool {
+        matches!(
+            self,
+            Self::GatewayQueueDelay
+                | Self::GatewayWork
+                | Self::GatewayLoad
+                | Self::Workers
+                | Self::WorkersBusy
+                | Self::WorkerBalance
+                | Self::IdleWhileWaiting
+                | Self::ScalingChanges
+                | Self::WorkerTimeouts
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::gateway_record::GatewayRecord;
 use crate::metric::{Metric, Quantity};
 use crate::recorder::{Distribution, Statistic};
 use crate::validity::Validity;
@@ -47,6 +48,10 @@ pub struct RunRecord {
     pub phases: Vec<PhaseRecord>,
     /// The metrics of the whole run.
     pub metrics: MetricMap,
+    /// What the reference gateway told about itself; `null` for a foreign one, and when it did not
+    /// tell.
+    #[serde(default)]
+    pub gateway: Option<GatewayRecord>,
     /// What went wrong with sessions, most frequent first.
     pub failures: Vec<FailureRecord>,
     /// How the measurement was done: samples, sockets, clocks.

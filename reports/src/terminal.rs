@@ -1,10 +1,14 @@
 //! The summary at the end of a run: read in ten seconds, worst news first.
 
+mod pool;
+
 use std::fmt::Write;
 
 use measure::Metric;
 use measure::record::{MetricRecord, RunRecord, Summary, ThresholdRecord, Verdict};
 use measure::validity::State;
+
+use pool::write_pool;
 
 /// How the summary is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +38,13 @@ impl Style {
 }
 
 /// The latencies and lags worth a row, with their plain names.
-const TIMES: [(Metric, &str); 7] = [
+const TIMES: [(Metric, &str); 9] = [
     (Metric::ResponseLatency, "response latency"),
     (Metric::ServiceLatency, "service latency"),
     (Metric::SendLag, "send lag"),
     (Metric::ReceiveLag, "receive lag"),
+    (Metric::GatewayQueueDelay, "gateway queue"),
+    (Metric::GatewayWork, "gateway work"),
     (Metric::ConnectTime, "connect time"),
     (Metric::HelloTime, "hello time"),
     (Metric::FirstAudio, "first audio"),
@@ -105,6 +111,7 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
     write_load(out, run)?;
     write_times(out, run)?;
     write_resources(out, run)?;
+    write_pool(out, run)?;
     write_failures(out, run)
 }
 
@@ -241,10 +248,7 @@ fn gateway_text(run: &RunRecord) -> String {
     }
     let announced = &run.target.announced;
     let backend = announced["backend"].as_str().unwrap_or("?");
-    match announced["workers"].as_u64() {
-        Some(workers) => format!("; {backend}, {workers} workers"),
-        None => format!("; {backend}"),
-    }
+    format!("; {backend}")
 }
 
 fn write_failures(out: &mut String, run: &RunRecord) -> std::fmt::Result {
@@ -296,7 +300,8 @@ fn whole(count: f64) -> u64 {
 fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "ms" => format!("{} ms", millis_text(value)),
-        "" => thousands(whole(value)),
+        "" if value.fract() == 0.0 => thousands(whole(value)),
+        "" => format!("{value:.3}"),
         unit => format!("{value:.1} {unit}"),
     }
 }
@@ -327,6 +332,9 @@ fn thousands(number: u64) -> String {
 mod tests {
     use super::*;
     use measure::Quantity;
+    use measure::gateway_record::{
+        BalanceRecord, CoverageRecord, GatewayRecord, ScalingEventRecord, ScalingRecord,
+    };
     use measure::record::{
         FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
     };
@@ -345,6 +353,39 @@ mod tests {
             samples: if observed.is_some() { 9412 } else { 0 },
             ok,
             implied: false,
+        }
+    }
+
+    fn gateway() -> GatewayRecord {
+        let event = ScalingEventRecord {
+            at_ms: 5214.5,
+            from: 2,
+            to: 5,
+            reason: "demand".to_owned(),
+            sentence: "2 to 5 workers: work arrives for 4.20 workers".to_owned(),
+            saw: json!({}),
+        };
+        GatewayRecord {
+            dispatch: "central-queue".to_owned(),
+            scaling: ScalingRecord {
+                policy: "queue-delay".to_owned(),
+                min: 2,
+                max: 8,
+                at_start: 2,
+                most: 5,
+                at_end: 5,
+                changes: 1,
+                events: vec![event],
+            },
+            burn: json!([{"kind": "wait", "time": "20ms"}]),
+            faults: json!({}),
+            frames_run: 9412,
+            frames_encoded: 9412,
+            worker_timeouts: 0,
+            workers: Vec::new(),
+            balance: Some(BalanceRecord { jain_min: 0.912, jain_mean: 0.987, windows: 11 }),
+            idle_while_waiting_percent: 0.0,
+            coverage: CoverageRecord { readings: 13, frames: 9412, ..CoverageRecord::default() },
         }
     }
 
@@ -367,6 +408,7 @@ mod tests {
         }
         for (metric, sample) in [
             (Metric::GatewayCpu, 34_000),
+            (Metric::WorkersBusy, 3_100),
             (Metric::GatewayRss, 18 << 20),
             (Metric::GeneratorCpu, 12_000),
             (Metric::GeneratorRss, 9 << 20),
@@ -408,6 +450,7 @@ mod tests {
             ],
             phases: Vec::<PhaseRecord>::new(),
             metrics: measured.to_map(),
+            gateway: Some(gateway()),
             failures: Vec::new(),
             method: BTreeMap::new(),
         }
@@ -445,8 +488,24 @@ mod tests {
         }];
         run.metrics.remove("gateway_cpu");
         run.target.kind = "foreign".to_owned();
+        run.gateway = None;
         insta::assert_snapshot!(summary(&run, PLAIN));
         insta::assert_snapshot!(one_line(&run), @"FAIL SUSPECT first-call: failed: frames_lost, hello_time.p99 (exit 130)");
+    }
+
+    #[test]
+    fn what_was_asked_of_the_gateway_is_shown_with_what_came_of_it() {
+        let mut run = run();
+        let gateway = run.gateway.as_mut().unwrap();
+        gateway.scaling.policy = "fixed".to_owned();
+        gateway.scaling.events.clear();
+        gateway.faults = json!({"dropped_replies": "1%", "worker_stall": {"every": "5s"}});
+        gateway.worker_timeouts = 12;
+        gateway.balance = None;
+        gateway.coverage.unread = 2;
+        let text = summary(&run, PLAIN);
+        let (_, pool) = text.split_once("  pool ").unwrap();
+        insta::assert_snapshot!(pool);
     }
 
     #[test]

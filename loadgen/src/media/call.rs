@@ -4,9 +4,10 @@
 //! (n + 1) × frame. A gateway that passes the timestamp through to its answer tells which frame it
 //! answers, and so when that frame was planned: latency needs no list of what was sent.
 
+use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use protocol::cipher::{MediaCipher, NonceTemplate};
@@ -135,7 +136,7 @@ impl Call {
     }
 
     /// The pacer is about to send `frame`, this much after it was due.
-    pub(super) fn note_sending(&self, frame: u64, lag: Duration) {
+    pub(crate) fn note_sending(&self, frame: u64, lag: Duration) {
         let lag = u32::try_from(lag.as_nanos()).unwrap_or(u32::MAX);
         let slot = &self.send_lags[slot(frame)];
         slot.store(u64::from(wrapped(frame)) << 32 | u64::from(lag), Ordering::Relaxed);
@@ -186,6 +187,28 @@ impl Call {
     pub fn first_answer(&self) -> Option<Moment> {
         let at = self.first_answer.load(Ordering::Relaxed);
         (at != STILL_OPEN).then(|| Moment::from_nanos(at))
+    }
+}
+
+/// Every call of a run that was opened, by its ssrc.
+#[derive(Default)]
+pub struct CallRegistry(Mutex<HashMap<Ssrc, Arc<Call>>>);
+
+impl CallRegistry {
+    /// Adds a call; one of the same ssrc before it is over.
+    pub fn add(&self, call: Arc<Call>) {
+        self.calls().insert(call.ssrc, call);
+    }
+
+    /// When the frame was planned that carries this timestamp; `None` when no call sent it.
+    pub fn planned(&self, ssrc: Ssrc, timestamp: MediaTimestamp) -> Option<Moment> {
+        let calls = self.calls();
+        let call = calls.get(&ssrc)?;
+        Some(call.due(call.frame_of(timestamp)?))
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<Ssrc, Arc<Call>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -175,11 +175,11 @@ fn compared(text: &str, quantity: Quantity) -> Result<(Comparison, f64), String>
         found.ok_or_else(|| format!("limit `{text}` does not begin with <, <=, =, >= or >"))?;
     let number = match quantity {
         Quantity::Time => duration::parse(number)?.as_secs_f64() * 1e3,
-        Quantity::CpuPercent => with_unit(number, &[("%", 1.0)])?,
+        Quantity::CpuPercent | Quantity::Percent => with_unit(number, &[("%", 1.0)])?,
         Quantity::Memory => {
             with_unit(number, &[("KiB", 1.0 / 1024.0), ("MiB", 1.0), ("GiB", 1024.0)])?
         }
-        Quantity::Count => with_unit(number, &[("", 1.0)])?,
+        Quantity::Number | Quantity::Whole | Quantity::Count => with_unit(number, &[("", 1.0)])?,
     };
     Ok((comparison, number))
 }
@@ -202,8 +202,10 @@ fn limit_help(quantity: Quantity) -> String {
         Quantity::CpuPercent => {
             "write a comparison and percent of one core, for example \"< 150%\""
         }
+        Quantity::Percent => "write a comparison and percent, for example \"<= 2%\"",
+        Quantity::Number => "write a comparison and a plain number, for example \">= 0.9\"",
         Quantity::Memory => "write a comparison and KiB, MiB or GiB, for example \"< 200MiB\"",
-        Quantity::Count => {
+        Quantity::Whole | Quantity::Count => {
             "write a comparison and a plain number, for example \"= 0\" or \"<= 10\""
         }
     }

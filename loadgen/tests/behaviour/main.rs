@@ -5,4 +5,5 @@ mod bad_input;
 mod common;
 mod endings;
 mod odd_gateways;
+mod pool;
 mod runs;

@@ -1,0 +1,251 @@
+//! What the gateway told, put together: samples of each phase, a row of the timeline each second,
+//! and one record at the end.
+//!
+//! Counts and sums of the gateway run from its start, so what happened in a second is the
+//! difference between two readings, over the time between them by the gateway's own clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use measure::balance::{Balance, SCORED_FROM_LOAD, WindowedBalance};
+use measure::gateway_record::{
+    BalanceRecord, CoverageRecord, GatewayRecord, ScalingEventRecord, ScalingRecord, WorkerRecord,
+};
+use measure::record::Measurements;
+use measure::{Distribution, Metric, Quantity, Statistic};
+use platform::Clock;
+use protocol::Moment;
+
+use crate::media::call::CallRegistry;
+use crate::schedule::PhaseTimes;
+use crate::telemetry::{Passage, Reading, ScalingEvent, Status, Worker};
+
+/// Readings closer together than this make no second.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
+
+/// The account of one run.
+#[derive(Debug)]
+pub struct PoolAccount {
+    clock: Clock,
+    phases: PhaseTimes,
+    first: Option<Status>,
+    last: Option<Status>,
+    /// The most workers seen serving.
+    most: u64,
+    measured: BTreeMap<usize, Measurements>,
+    /// Busy time of each worker, for windows in which the same ones served all the time.
+    windows: Vec<Vec<Duration>>,
+    coverage: CoverageRecord,
+}
+
+/// What is known of the pool at the end of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PoolSecond {
+    /// Workers that took work.
+    pub serving: u64,
+    /// Workers on their way.
+    pub starting: u64,
+    /// Workers that were leaving.
+    pub draining: u64,
+    /// How many were busy, on average over the second; `None` for the first.
+    pub busy: Option<f64>,
+    /// Production's load.
+    pub load_percent: f64,
+    /// Frames accepted and not yet done with.
+    pub pending: u64,
+    /// Median queue delay of the frames since the second before; `None` when there were none.
+    pub queue_delay_p50_ms: Option<f64>,
+    /// 99th percentile.
+    pub queue_delay_p99_ms: Option<f64>,
+    /// The largest.
+    pub queue_delay_max_ms: Option<f64>,
+}
+
+impl PoolAccount {
+    /// An account before anything was told.
+    pub fn new(clock: Clock, phases: PhaseTimes) -> Self {
+        Self {
+            clock,
+            phases,
+            first: None,
+            last: None,
+            most: 0,
+            measured: BTreeMap::new(),
+            windows: Vec::new(),
+            coverage: CoverageRecord::default(),
+        }
+    }
+
+    /// The gateway did not tell.
+    pub fn missed(&mut self) {
+        self.coverage.unread += 1;
+    }
+
+    /// Adds what the gateway told in `phase`; `calls` are those of the run so far.
+    pub fn add(&mut self, reading: Reading, phase: usize, calls: &CallRegistry) -> PoolSecond {
+        let Reading { status, passages, left_out } = reading;
+        self.coverage.readings += 1;
+        self.coverage.frames_left_out += left_out;
+        let mut queue_delay = Distribution::new(Quantity::Time);
+        for passage in &passages {
+            queue_delay.record(nanos(passage.queued));
+            self.pass(passage, calls);
+        }
+        let busy = self.last.take().and_then(|before| self.span(&before, &status, phase));
+        let pool = &status.pool;
+        let measured = self.measured.entry(phase).or_default();
+        measured.sample(Metric::Workers, pool.serving);
+        measured.sample(Metric::GatewayLoad, thousandths(pool.load_percent));
+        let second = PoolSecond {
+            serving: pool.serving,
+            starting: pool.starting,
+            draining: pool.draining,
+            busy,
+            load_percent: pool.load_percent,
+            pending: pool.pending,
+            queue_delay_p50_ms: queue_delay.statistic(Statistic::Quantile(0.5)),
+            queue_delay_p99_ms: queue_delay.statistic(Statistic::Quantile(0.99)),
+            queue_delay_max_ms: queue_delay.statistic(Statistic::Max),
+        };
+        self.most = self.most.max(pool.serving);
+        self.first.get_or_insert_with(|| status.clone());
+        self.last = Some(status);
+        second
+    }
+
+    /// A frame counts in the phase in which it was planned.
+    fn pass(&mut self, passage: &Passage, calls: &CallRegistry) {
+        let Some(planned) = calls.planned(passage.ssrc, passage.timestamp) else {
+            self.coverage.frames_unmatched += 1;
+            return;
+        };
+        self.coverage.frames += 1;
+        let measured = self.measured.entry(self.phases.phase_at(planned)).or_default();
+        measured.sample(Metric::GatewayQueueDelay, nanos(passage.queued));
+        measured.sample(Metric::GatewayWork, nanos(passage.worked));
+    }
+
+    /// What happened between two readings; returns how many workers were busy on average.
+    fn span(&mut self, before: &Status, now: &Status, phase: usize) -> Option<f64> {
+        let length = Duration::try_from_secs_f64(now.uptime_s - before.uptime_s).ok()?;
+        if length < SHORTEST_WINDOW {
+            return None;
+        }
+        let share = |span_s: f64| (span_s / length.as_secs_f64()).max(0.0);
+        let busy: f64 = busy_times(before, now, |_| true).iter().map(Duration::as_secs_f64).sum();
+        let idle = now.pool.idle_while_waiting_s - before.pool.idle_while_waiting_s;
+        let measured = self.measured.entry(phase).or_default();
+        measured.sample(Metric::WorkersBusy, thousandths(share(busy)));
+        measured.sample(Metric::IdleWhileWaiting, thousandths(share(idle) * 100.0));
+        let serving = |worker: &Worker| worker.state == "serving";
+        let window = busy_times(before, now, serving);
+        let steady = before.pool.serving == now.pool.serving
+            && window.len() as u64 == now.pool.serving
+            && now.pool.serving > 1;
+        if steady {
+            let load = share(busy) / now.pool.serving as f64;
+            if let Some(balance) = Balance::of(&window).filter(|_| load > SCORED_FROM_LOAD) {
+                measured.sample(Metric::WorkerBalance, thousandths(balance.jain));
+            }
+            self.windows.push(window);
+        }
+        Some(share(busy))
+    }
+
+    /// Samples by phase, and the record; `None` when the gateway told nothing at all.
+    pub fn finish(self) -> (BTreeMap<usize, Measurements>, Option<GatewayRecord>) {
+        let record = self.record();
+        (self.measured, record)
+    }
+
+    fn record(&self) -> Option<GatewayRecord> {
+        let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
+        let windows = self.windows.iter().map(Vec::as_slice);
+        let balance = WindowedBalance::of(windows, Duration::from_secs(1));
+        let ran = last.uptime_s - first.uptime_s;
+        let idle = last.pool.idle_while_waiting_s - first.pool.idle_while_waiting_s;
+        let workers = last.pool.workers.iter().map(|worker| WorkerRecord {
+            worker: worker.worker,
+            frames: worker.frames,
+            busy_ms: rounded(worker.busy_s * 1e3),
+        });
+        Some(GatewayRecord {
+            dispatch: last.pool.dispatch.clone(),
+            scaling: ScalingRecord {
+                policy: last.scaling.policy.clone(),
+                min: last.scaling.min,
+                max: last.scaling.max,
+                at_start: first.pool.serving,
+                most: self.most,
+                at_end: last.pool.serving,
+                changes: last.scaling.decisions.values().sum(),
+                events: last.scaling.events.iter().map(|event| self.event(last, event)).collect(),
+            },
+            burn: last.backend.burn.clone(),
+            faults: last.faults.configured.clone(),
+            frames_run: last.pool.workers.iter().map(|worker| worker.frames).sum(),
+            frames_encoded: last.counters.frames_encoded,
+            worker_timeouts: last.counters.dropped.worker_timeout,
+            workers: workers.collect(),
+            balance: balance.map(|balance| BalanceRecord {
+                jain_min: rounded(balance.jain_min),
+                jain_mean: rounded(balance.jain_mean),
+                windows: balance.windows as u64,
+            }),
+            idle_while_waiting_percent: if ran > 0.0 { rounded(idle / ran * 100.0) } else { 0.0 },
+            coverage: self.coverage,
+        })
+    }
+
+    /// What happened before the run began is placed at its start.
+    fn event(&self, status: &Status, event: &ScalingEvent) -> ScalingEventRecord {
+        let since = Duration::try_from_secs_f64(event.at_s).unwrap_or_default();
+        let started = Duration::from_nanos(status.started_at_monotonic_ns);
+        let at: Moment = self.clock.from_monotonic(started + since);
+        ScalingEventRecord {
+            at_ms: rounded(at.since_start().as_secs_f64() * 1e3),
+            from: event.from,
+            to: event.to,
+            reason: event.reason.clone(),
+            sentence: event.sentence.clone(),
+            saw: event.saw.clone(),
+        }
+    }
+}
+
+/// For how long each worker had frames in its hands between two readings, of those that are
+/// `wanted` at both.
+fn busy_times(before: &Status, now: &Status, wanted: impl Fn(&Worker) -> bool) -> Vec<Duration> {
+    let busy = |worker: &Worker| {
+        let earlier = before.pool.workers.iter().find(|earlier| earlier.worker == worker.worker);
+        let before_s = match earlier {
+            Some(earlier) if wanted(earlier) => earlier.busy_s,
+            Some(_) => return None,
+            // A worker that was never there has done nothing.
+            None => 0.0,
+        };
+        Duration::try_from_secs_f64(worker.busy_s - before_s).ok()
+    };
+    now.pool.workers.iter().filter(|worker| wanted(worker)).filter_map(busy).collect()
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "workers and shares are small and not negative; what is not saturates"
+)]
+fn thousandths(number: f64) -> u64 {
+    (number * 1e3).round() as u64
+}
+
+/// Four decimals, as everywhere in the record.
+fn rounded(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What the summary says of the gateway's pool: how many workers, how busy, how well balanced, and
+//! whether scaling was needed.
+
+use std::fmt::{Result, Write};
+
+use measure::Metric;
+use measure::gateway_record::{GatewayRecord, ScalingRecord};
+use measure::record::RunRecord;
+use serde_json::Value;
+
+use super::{distribution, thousands};
+
+/// How busy workers should be: a pool that is busier has no room for bursts.
+const BUSY_ENOUGH: f64 = 0.7;
+
+/// Changes of the number of workers that are told one by one.
+const CHANGES_SHOWN: usize = 8;
+
+pub(super) fn write_pool(out: &mut String, run: &RunRecord) -> Result {
+    match &run.gateway {
+        Some(gateway) => write_known(out, run, gateway),
+        None if run.target.kind == "foreign" => writeln!(
+            out,
+            "  pool       not known: a foreign gateway does not tell of its workers, load and queue"
+        ),
+        None => writeln!(out, "  pool       not known: the gateway did not answer"),
+    }
+}
+
+fn write_known(out: &mut String, run: &RunRecord, gateway: &GatewayRecord) -> Result {
+    let scaling = &gateway.scaling;
+    row(out, "pool", &format!("{}, dispatched by {}", workers(scaling), gateway.dispatch))?;
+    if scaling.policy != "fixed" {
+        let ScalingRecord { at_start, most, at_end, changes, .. } = scaling;
+        let times = if *changes == 1 { "once" } else { &format!("{changes} times") };
+        let size = format!("{at_start} at the start, {most} at most, {at_end} at the end");
+        row(out, "", &format!("{size}; changed {times}"))?;
+    }
+    write_busy(out, run, scaling)?;
+    match &gateway.balance {
+        Some(balance) => row(
+            out,
+            "balance",
+            &format!(
+                "Jain's index of busy time {:.3} on average, {:.3} in the worst of {} seconds",
+                balance.jain_mean, balance.jain_min, balance.windows
+            ),
+        )?,
+        None => row(out, "balance", "not scored: no second in which workers were busy enough")?,
+    }
+    let idle = gateway.idle_while_waiting_percent;
+    row(
+        out,
+        "",
+        &format!("a worker was idle while work waited for another {idle:.1} % of the time"),
+    )?;
+    let (frames, encoded) = (thousands(gateway.frames_run), thousands(gateway.frames_encoded));
+    row(out, "work", &format!("{frames} frames run, {encoded} decoded and encoded anew"))?;
+    if gateway.worker_timeouts > 0 {
+        let late = thousands(gateway.worker_timeouts);
+        row(out, "", &format!("{late} frames waited too long for a worker and were dropped"))?;
+    }
+    for rule in gateway.burn.as_array().into_iter().flatten() {
+        row(out, "", &format!("extra work per frame: {}", pairs(rule)))?;
+    }
+    if gateway.faults.as_object().is_some_and(|faults| !faults.is_empty()) {
+        row(out, "faults", &format!("switched on: {}", pairs(&gateway.faults)))?;
+    }
+    write_changes(out, scaling)?;
+    let coverage = &gateway.coverage;
+    if coverage.unread > 0 || coverage.frames_left_out > 0 {
+        let (unread, left_out) = (coverage.unread, thousands(coverage.frames_left_out));
+        row(out, "gaps", &format!("{unread} readings came too late, {left_out} frames left out"))?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, name: &str, text: &str) -> Result {
+    writeln!(out, "  {name:<10} {text}")
+}
+
+fn workers(scaling: &ScalingRecord) -> String {
+    let ScalingRecord { policy, min, max, at_end, .. } = scaling;
+    match policy.as_str() {
+        "fixed" => format!("{at_end} workers"),
+        policy => format!("{min} to {max} workers by {policy}"),
+    }
+}
+
+/// How busy they were; and of a scaled pool whether it had to be one.
+fn write_busy(out: &mut String, run: &RunRecord, scaling: &ScalingRecord) -> Result {
+    let busy = distribution(run, Metric::WorkersBusy);
+    let Some((mean, max)) = busy.and_then(|busy| Some((busy.mean?, busy.max?))) else {
+        return row(out, "busy", "not known: no two readings a second apart");
+    };
+    let seen = format!("{mean:.2} workers on average, {max:.2} in the busiest second");
+    row(out, "busy", &seen)?;
+    if scaling.policy == "fixed" {
+        return Ok(());
+    }
+    let carried = scaling.min as f64 * BUSY_ENOUGH;
+    let needed = if max > carried { "needed" } else { "not needed" };
+    let min = scaling.min;
+    row(out, "", &format!("scaling was {needed}: {min} workers carry {carried:.1} at 70 %"))
+}
+
+fn write_changes(out: &mut String, scaling: &ScalingRecord) -> Result {
+    for (nth, event) in scaling.events.iter().take(CHANGES_SHOWN).enumerate() {
+        let name = if nth == 0 { "scaling" } else { "" };
+        row(out, name, &format!("{:>5.1} s  {}", event.at_ms / 1e3, event.sentence))?;
+    }
+    match scaling.events.len().checked_sub(CHANGES_SHOWN) {
+        Some(more @ 1..) => row(out, "", &format!("and {more} more in run.json")),
+        _ => Ok(()),
+    }
+}
+
+/// `kind wait, time 20ms`: what was configured, as it was written.
+fn pairs(table: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Object(_) => format!("({})", pairs(value)),
+        other => other.to_string(),
+    };
+    let entries = table.as_object().into_iter().flatten();
+    let entries: Vec<_> = entries.map(|(key, value)| format!("{key} {}", text(value))).collect();
+    entries.join(", ")
+}
