@@ -4,11 +4,15 @@
 //!  TCP ─▶ control_io ─▶ mqtt, admission, protocol::gateway_session ─▶ sessions (by ssrc)
 //!                                                                        │
 //!  UDP ─▶ media_io ─▶ media_session: opens, judges, mailbox ─▶ dispatch ─▶ pool ─▶ backend ─▶ UDP
+//!                                                                ▲          │
+//!                    telemetry ◀── ledger (one a worker) ◀───────┼──────────┘
+//!                                     └─▶ scaling_io ─▶ autoscale┘
 //! ```
-//! Sockets, threads and clocks are in the files whose name ends in `_io`, in `pool` and in `parts`,
-//! which wires everything together; the others are told. Codec state belongs to the session: its
-//! frames run in order, one at a time, on whichever worker dispatch chooses. Everything that is
-//! refused or dropped has a counter of its own.
+//! Sockets and threads are in the files whose name ends in `_io`, in `pool` and in `parts`, which
+//! wires everything together. Sessions, `burn` and `common` read the clock and wait on it, as work
+//! and faults need; the others are told the time. Codec state belongs to the session: its frames run
+//! in order, one at a time, on whichever worker dispatch chooses. Everything that is refused or
+//! dropped has a counter of its own, and so has every fault that is switched on.
 //!
 //! Deliberately absent: routing by topic, retained messages and acknowledged delivery (this is no
 //! broker), reordering and concealment of lost packets (devices and real gateways have neither), TLS.

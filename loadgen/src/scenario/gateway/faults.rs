@@ -88,6 +88,8 @@ impl fmt::Display for Faults {
         let table = Table::try_from(self).expect("faults are a table of plain values");
         let on = table.iter().filter_map(|(name, value)| match value {
             Value::Boolean(false) => None,
+            Value::String(share) if share == "0%" => None,
+            _ if name == "seed" => None,
             Value::Boolean(true) => Some(name.clone()),
             Value::Table(stall) => {
                 let said = |(key, value): (&String, &Value)| format!("{key} {}", plain(value));
