@@ -131,9 +131,9 @@ impl Faults {
         self.settings.hello_limit.is_none_or(|limit| live_sessions < limit as usize)
     }
 
-    /// How long the answer to a hello waits.
+    /// How long the answer to a hello waits, if it does.
     pub(crate) fn hello_delay(&self) -> Option<Duration> {
-        self.settings.hello_delay
+        self.settings.hello_delay.filter(|delay| !delay.is_zero())
     }
 
     /// Bytes that leak with each frame.

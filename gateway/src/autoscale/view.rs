@@ -133,8 +133,11 @@ impl Tally {
     }
 }
 
+/// Makes room for all samples with the first, so that workers allocate nothing later on.
 fn push<T>(samples: &mut VecDeque<T>, sample: T) {
-    if samples.len() == SAMPLES {
+    if samples.is_empty() {
+        samples.reserve_exact(SAMPLES);
+    } else if samples.len() == SAMPLES {
         samples.pop_front();
     }
     samples.push_back(sample);

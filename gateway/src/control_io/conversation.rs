@@ -177,21 +177,27 @@ impl Conversation {
         Ok(())
     }
 
-    /// Passes a message on, unless a fault has something against it.
+    /// Passes a message on, or postpones it where a fault wants that.
     fn hear(&mut self, message: DeviceMessage) {
         let Common { clock, counters, faults, .. } = &*self.control.common;
-        if matches!(message, DeviceMessage::Hello(_)) {
-            if !faults.hears_hello(self.control.sessions.live().len()) {
-                counters.faults.count(FaultKind::HelloLimit);
-                return;
-            }
-            if let Some(delay) = faults.hello_delay() {
+        match faults.hello_delay() {
+            Some(delay) if matches!(message, DeviceMessage::Hello(_)) => {
                 counters.faults.count(FaultKind::HelloDelay);
                 self.postponed = Some((clock.now() + delay, message));
-                return;
             }
+            _ => self.heed(message),
         }
-        self.message(message);
+    }
+
+    /// Passes a message on, unless a fault has something against it.
+    fn heed(&mut self, message: DeviceMessage) {
+        let Common { counters, faults, .. } = &*self.control.common;
+        let hello = matches!(message, DeviceMessage::Hello(_));
+        if hello && !faults.hears_hello(self.control.sessions.live().len()) {
+            counters.faults.count(FaultKind::HelloLimit);
+        } else {
+            self.message(message);
+        }
     }
 
     fn message(&mut self, message: DeviceMessage) {
@@ -248,7 +254,7 @@ impl Conversation {
         }
         let now = self.control.common.clock.now();
         if let Some((_, hello)) = self.postponed.take_if(|(due, _)| *due <= now) {
-            self.message(hello);
+            self.heed(hello);
         }
         self.session.tick(now, &mut self.events);
     }

@@ -55,7 +55,7 @@ pub struct FaultSettings {
     #[serde(skip_serializing_if = "is_default")]
     pub keystream_reuse: Share,
     /// Time from a hello to its answer, 0 to 60 s; none.
-    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "duration_text::optional", skip_serializing_if = "no_time")]
     pub hello_delay: Option<Duration>,
     /// Live sessions beyond which hellos are not answered at all: a silent wall; no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +158,7 @@ impl FaultSettings {
 
     /// Whether anything is done wrong.
     pub fn any(&self) -> bool {
-        let hello_delay = self.hello_delay.filter(|delay| !delay.is_zero());
+        let hello_delay = self.hello_delay.filter(|_| !no_time(&self.hello_delay));
         Self { seed: 0, hello_delay, ..self.clone() } != Self::default()
     }
 
@@ -207,6 +207,10 @@ fn check_time(
         return Err(FaultError::TimeOutOfRange { key, seen, allowed });
     }
     Ok(())
+}
+
+fn no_time(span: &Option<Duration>) -> bool {
+    span.is_none_or(|span| span.is_zero())
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

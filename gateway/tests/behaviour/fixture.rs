@@ -1,8 +1,9 @@
 //! A device on real sockets: says what a test has it say, and waits for answers with a bound.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use codec::{Decoder, Encoder, EncoderSettings};
@@ -15,6 +16,9 @@ use protocol::packet::{HEADER_LEN, Header, MAX_DATAGRAM};
 use protocol::{FrameDuration, MediaTimestamp, SampleRate, Sequence};
 use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode, Packet, Publish};
 use rumqttc::mqttbytes::{self, QoS};
+use serde_json::Value;
+
+pub(crate) const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long a test waits for what must happen; never reached when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,12 +31,78 @@ pub(crate) const CLIENT_ID: &str = "GID_test@@@aa_bb_cc_dd_ee_ff@@@uuid";
 
 /// A gateway on free ports.
 pub(crate) fn start(kind: Backend, change: impl FnOnce(&mut Settings)) -> RunningGateway {
+    let mut settings = settings(kind);
+    change(&mut settings);
+    Gateway::start(settings).expect("a gateway on free ports")
+}
+
+/// A gateway on free ports that tells about itself, with settings as in a file.
+pub(crate) fn start_telling(kind: Backend, toml: &str) -> RunningGateway {
+    let mut settings: Settings = toml::from_str(toml).expect("settings as documented");
+    settings.telemetry.listen = Some(FREE_PORT);
+    let Settings { control, media, backend, .. } = self::settings(kind);
+    Gateway::start(Settings { control, media, backend, ..settings }).expect("free ports")
+}
+
+/// The default settings, with free ports.
+pub(crate) fn settings(kind: Backend) -> Settings {
     let mut settings = Settings::default();
     settings.control.listen.set_port(0);
     settings.media.listen.set_port(0);
     settings.backend.kind = kind;
-    change(&mut settings);
-    Gateway::start(settings).expect("a gateway on free ports")
+    settings
+}
+
+/// So many devices, each in a call.
+pub(crate) fn callers(mqtt: SocketAddr, count: u8) -> Vec<(Client, Call)> {
+    let caller = |number| {
+        let mut client = Client::connect(mqtt, &client_id(number));
+        let call = client.call();
+        (client, call)
+    };
+    (0..count).map(caller).collect()
+}
+
+/// The client id of a device of this number, the last byte of its MAC address.
+pub(crate) fn client_id(number: u8) -> String {
+    format!("GID_test@@@aa_bb_cc_dd_ee_{number:02x}@@@uuid")
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + 3 * PATIENCE;
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {:?}: {what}", 3 * PATIENCE);
+        thread::yield_now();
+    }
+}
+
+/// Waits until the gateway is done with this many frames; what it answered is on its way then.
+pub(crate) fn until_settled(gateway: &RunningGateway, frames: u64) {
+    let settled = || (gateway.counters().frames_settled == frames).then_some(());
+    until(&format!("{frames} frames settled"), settled);
+}
+
+/// What the telemetry port answers.
+pub(crate) fn get(telemetry: SocketAddr, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(telemetry).expect("the gateway tells");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").unwrap();
+    let mut head = Vec::new();
+    stream.read_to_end(&mut head).expect("a whole answer");
+    let end = head.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("an end of the head");
+    let body = head.split_off(end + 4);
+    assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&head));
+    body
+}
+
+/// All that the gateway tells about itself.
+pub(crate) fn status(gateway: &RunningGateway) -> Value {
+    let telemetry = gateway.telemetry_addr().expect("it has a telemetry port");
+    serde_json::from_slice(&get(telemetry, "/status")).expect("JSON")
 }
 
 /// Checks that the counters account for everything, once nothing is under way.
@@ -205,20 +275,53 @@ impl Call {
         datagram
     }
 
+    /// Seals the next frame of a tone and sends it.
+    pub(crate) fn send_next(&mut self) -> MediaTimestamp {
+        let sealed = self.seal_next();
+        self.socket.send(&sealed).unwrap();
+        Header::decode(&sealed).unwrap().timestamp
+    }
+
+    /// Seals a packet that carries `payload` and sends it.
+    pub(crate) fn send(&mut self, payload: &[u8]) {
+        let sealed = self.seal(payload);
+        self.socket.send(&sealed).unwrap();
+    }
+
     /// Waits for a reply and opens it.
     pub(crate) fn hear(&self) -> (Header, Vec<u8>) {
-        let mut datagram = [0; MAX_DATAGRAM];
+        self.open(self.hear_sealed())
+    }
+
+    /// Waits for a reply.
+    pub(crate) fn hear_sealed(&self) -> Vec<u8> {
+        let mut datagram = vec![0; MAX_DATAGRAM];
         let len = self.socket.recv(&mut datagram).expect("a reply within the timeout");
-        let (header, payload) = self.cipher.open(&mut datagram[..len]).unwrap();
+        datagram.truncate(len);
+        datagram
+    }
+
+    /// The replies that are there, without waiting for any.
+    pub(crate) fn heard(&self) -> Vec<(Header, Vec<u8>)> {
+        self.socket.set_nonblocking(true).unwrap();
+        let (mut replies, mut datagram) = (Vec::new(), [0; MAX_DATAGRAM]);
+        while let Ok(len) = self.socket.recv(&mut datagram) {
+            replies.push(self.open(datagram[..len].to_vec()));
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        replies
+    }
+
+    fn open(&self, mut datagram: Vec<u8>) -> (Header, Vec<u8>) {
+        let (header, payload) = self.cipher.open(&mut datagram).unwrap();
         (header, payload.to_vec())
     }
 
     /// Sends a frame and checks that its own reply comes back and decodes to a frame.
     pub(crate) fn round_trip(&mut self) -> Header {
-        let sent = self.seal_next();
-        self.socket.send(&sent).unwrap();
+        let sent = self.send_next();
         let (header, payload) = self.hear();
-        assert_eq!(header.timestamp, Header::decode(&sent).unwrap().timestamp);
+        assert_eq!(header.timestamp, sent);
         assert_eq!(header.ssrc, self.grant.nonce.ssrc());
         let downlink = self.grant.downlink;
         let frame = downlink.frame.samples_at(downlink.sample_rate);

@@ -3,6 +3,9 @@
 
 mod calls;
 mod connections;
+mod faults;
 mod fixture;
 mod garbage;
 mod process;
+mod scaling;
+mod telemetry;
