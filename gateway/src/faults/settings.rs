@@ -209,6 +209,7 @@ fn check_time(
     Ok(())
 }
 
+#[expect(clippy::ref_option, reason = "what serde asks with")]
 fn no_time(span: &Option<Duration>) -> bool {
     span.is_none_or(|span| span.is_zero())
 }
