@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use codec::{CodecError, Complexity, Decoder, Encoder, EncoderSettings};
 use protocol::control::AudioFormat;
@@ -11,6 +12,7 @@ use protocol::{FrameDuration, SampleRate};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::counters::DropCause;
+use crate::duration_text;
 
 /// The rate at which `echo` answers, whatever the device sends: the device's loudspeaker.
 const ECHO_RATE: SampleRate = SampleRate::HZ_24000;
@@ -25,11 +27,29 @@ pub struct BackendSettings {
     /// 0.15 ms of a core at 0, 0.28 ms at 5 and 0.39 ms at 10 (our voices, libopus 1.3.1).
     #[serde(deserialize_with = "complexity")]
     pub complexity: Complexity,
+    /// How long after its frame arrived an answer leaves, exactly: a list of up to 16 times of at
+    /// most 2 s, for one frame after the other in turns; empty, and then answers leave when they are
+    /// made. A known delay shows what a measurement is worth.
+    #[serde(deserialize_with = "delays")]
+    pub delay: Vec<Duration>,
+}
+
+/// The longest delay, and the most of them.
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const MOST_DELAYS: usize = 16;
+
+fn delays<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| duration_text::parse(text).map_err(de::Error::custom)).collect()
 }
 
 impl Default for BackendSettings {
     fn default() -> Self {
-        Self { kind: Backend::Echo, complexity: EncoderSettings::gateway_downlink().complexity }
+        Self {
+            kind: Backend::Echo,
+            complexity: EncoderSettings::gateway_downlink().complexity,
+            delay: Vec::new(),
+        }
     }
 }
 
@@ -191,7 +211,6 @@ impl SharedCoders {
 mod tests {
     use super::*;
     use protocol::opus::PacketShape;
-    use std::time::Duration;
 
     /// One datagram of a device, opened: room for a header and a packet of a quiet tone.
     fn uplink(frame: FrameDuration) -> Vec<u8> {

@@ -25,6 +25,7 @@ mod burn;
 mod common;
 mod control_io;
 mod counters;
+mod delay_io;
 mod devices;
 mod digest;
 pub mod dispatch;

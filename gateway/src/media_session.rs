@@ -25,13 +25,14 @@ use crate::backend::{BackendSession, Scratch, SharedCoders};
 use crate::burn::Burn;
 use crate::common::{Common, TimedOut};
 use crate::counters::{DropCause, FaultKind};
+use crate::delay_io::DelayLine;
 use crate::dispatch::Standing;
 use crate::faults::SessionFaults;
 use crate::ledger::{Ledger, Passage};
 use crate::mailbox::{Mailbox, Next, NoRoom, Posted};
 use crate::pool::Activity;
 
-use reply::Downlink;
+use reply::{Downlink, Way};
 
 /// A session that devices send to and workers run.
 #[derive(Debug)]
@@ -85,6 +86,8 @@ struct Frame {
 pub(crate) struct Desk {
     pub(crate) worker: usize,
     pub(crate) socket: Arc<UdpSocket>,
+    /// Where answers wait that leave later.
+    pub(crate) delay_line: Option<Arc<DelayLine>>,
     pub(crate) scratch: Scratch,
     pub(crate) ledger: Arc<Ledger>,
     /// With the fault `shared_codec`.
@@ -259,7 +262,7 @@ impl Activity for MediaSession {
         }
         let Some((arrived, mut frame, to)) = self.take(desk, began) else { return };
         self.labour(frame.sequence);
-        let answered = self.downlink().answer(self, &mut frame, to, desk);
+        let answered = self.downlink().answer(self, &mut frame, Way { arrived, to }, desk);
         let (ssrc, timestamp, ended) = (self.ssrc, frame.timestamp, clock.now());
         desk.ledger.ran(Passage { ssrc, timestamp, arrived, began, ended });
         self.done_with(frame, answered);

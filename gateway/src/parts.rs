@@ -17,6 +17,7 @@ use crate::backend::{Scratch, SharedCoders};
 use crate::common::Common;
 use crate::control_io::{Acceptor, Control};
 use crate::counters::Counters;
+use crate::delay_io::DelayLine;
 use crate::devices::Devices;
 use crate::digest;
 use crate::dispatch::Dispatch;
@@ -163,9 +164,14 @@ fn start_pool(
 ) -> io::Result<Pool<MediaSession>> {
     let (common, socket, ledgers) = (Arc::clone(common), Arc::clone(socket), ledgers.to_vec());
     let clock = common.clock;
+    let delay_line = match common.backend.delay[..] {
+        [] => None,
+        _ => Some(Arc::new(DelayLine::start(clock, Arc::clone(&socket))?)),
+    };
     Pool::start(scaling.min, scaling.max(), dispatch, clock, move |worker| Desk {
         worker,
         socket: Arc::clone(&socket),
+        delay_line: delay_line.clone(),
         scratch: Scratch::new(),
         ledger: Arc::clone(&ledgers[worker]),
         shared_coders: common

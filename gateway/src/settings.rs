@@ -37,7 +37,7 @@ use protocol::identity::SignatureKey;
 use serde::Deserialize;
 
 use crate::autoscale::{AutoscaleError, AutoscaleSettings, Policy};
-use crate::backend::BackendSettings;
+use crate::backend::{BackendSettings, LONGEST_DELAY, MOST_DELAYS};
 use crate::burn::{BurnError, BurnRule};
 use crate::control_io::ControlSettings;
 use crate::faults::{FaultError, FaultSettings};
@@ -187,6 +187,7 @@ impl Settings {
             ("media.threads", self.media.threads, 1..=16),
             ("media.mailbox", self.media.mailbox, 1..=1000),
             ("pool.workers", self.pool.workers, 1..=256),
+            ("backend.delay's length", self.backend.delay.len(), 0..=MOST_DELAYS),
         ];
         for (key, seen, allowed) in ranges {
             if !allowed.contains(&seen) {
@@ -204,6 +205,10 @@ impl Settings {
         }
         if let Some(seen) = self.pool.worker_timeout.filter(|seen| *seen > LONGEST_WAIT) {
             let (key, longest) = ("pool.worker_timeout", LONGEST_WAIT);
+            return Err(SettingsError::TooLong { key, seen, longest });
+        }
+        if let Some(&seen) = self.backend.delay.iter().find(|delay| **delay > LONGEST_DELAY) {
+            let (key, longest) = ("backend.delay", LONGEST_DELAY);
             return Err(SettingsError::TooLong { key, seen, longest });
         }
         if let Some(autoscale) = &self.autoscale {
@@ -334,6 +339,10 @@ mod tests {
         assert_eq!(
             with(|s| s.autoscale = Some(AutoscaleSettings { min: 0, ..Default::default() })),
             "autoscale.min is 0: allowed are 1 to 256"
+        );
+        assert_eq!(
+            with(|s| s.backend.delay = vec![Duration::from_secs(3)]),
+            "backend.delay is 3s: the longest is 2s"
         );
         assert_eq!(with(|s| s.pool.workers = 0), "pool.workers is 0: allowed are 1 to 256");
         assert_eq!(with(|s| s.media.mailbox = 0), "media.mailbox is 0: allowed are 1 to 1000");

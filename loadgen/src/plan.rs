@@ -98,6 +98,9 @@ fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Resul
     if !pool.is_empty() {
         writeln!(out, "  workers     {}", pool.join("; "))?;
     }
+    if !gateway.delay.is_empty() {
+        writeln!(out, "  delay       {}", gateway.delay)?;
+    }
     if !gateway.burn.is_empty() {
         let rules: Vec<String> = gateway.burn.iter().map(ToString::to_string).collect();
         writeln!(out, "  burn        {}", rules.join("; "))?;

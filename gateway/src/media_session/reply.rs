@@ -1,14 +1,14 @@
 //! The half of a session that workers use: makes the answer to a frame and sends it, or does what
 //! a fault wants done instead.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use protocol::packet::HEADER_LEN;
-use protocol::{MediaTimestamp, Sequence};
+use protocol::{MediaTimestamp, Moment, Sequence};
 
 use super::{Desk, Frame, MediaSession};
 use crate::backend::BackendSession;
-use crate::counters::{DropCause, FaultKind};
+use crate::counters::{Counters, DropCause, FaultKind};
 use crate::faults::ReplyFault;
 
 /// What the downlink of a session has come to.
@@ -24,6 +24,13 @@ pub(super) struct Downlink {
     foreign: Vec<u8>,
 }
 
+/// Where a frame came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) arrived: Moment,
+    pub(super) to: SocketAddr,
+}
+
 impl Downlink {
     pub(super) fn new(backend: BackendSession) -> Self {
         Self { backend, sequence: Sequence::FIRST, replies: 0, held: None, foreign: Vec::new() }
@@ -37,10 +44,10 @@ impl Downlink {
         &mut self,
         session: &MediaSession,
         frame: &mut Frame,
-        to: SocketAddr,
+        way: Way,
         desk: &mut Desk,
     ) -> Result<(), DropCause> {
-        let Desk { socket, scratch, shared_coders, .. } = desk;
+        let Desk { socket, delay_line, scratch, shared_coders, .. } = desk;
         let backend = match shared_coders {
             None => &mut self.backend,
             Some(shared) => {
@@ -69,7 +76,17 @@ impl Downlink {
         self.sequence = self.sequence.next();
         self.replies += 1;
         let fault = session.common.faults.of_reply(session.device.device_number(), self.replies);
-        deliver(session, fault, datagram, &mut self.held, to, socket)
+        let delay_line = delay_line.as_deref();
+        let send = |datagram: &[u8]| match delay_line {
+            None => socket.send_to(datagram, way.to).map_or(Err(DropCause::SendFailed), |_| Ok(())),
+            Some(line) => {
+                let delays = &session.common.backend.delay;
+                let turn = frame.sequence.get() as usize % delays.len();
+                line.send_at(way.arrived + delays[turn], datagram, way.to);
+                Ok(())
+            }
+        };
+        deliver(&session.common.counters, fault, datagram, &mut self.held, send)
     }
 
     /// The session has ended: tells whether an answer is left that will never go out.
@@ -87,15 +104,12 @@ impl Downlink {
 
 /// Sends a sealed answer and one that was held back before it, each counted as it leaves.
 fn deliver(
-    session: &MediaSession,
+    counters: &Counters,
     fault: ReplyFault,
     datagram: &[u8],
     held: &mut Option<Vec<u8>>,
-    to: SocketAddr,
-    socket: &UdpSocket,
+    send: impl Fn(&[u8]) -> Result<(), DropCause>,
 ) -> Result<(), DropCause> {
-    let counters = &session.common.counters;
-    let send = |datagram: &[u8]| socket.send_to(datagram, to).map_err(|_| DropCause::SendFailed);
     match fault {
         ReplyFault::Drop => {
             counters.faults.count(FaultKind::DroppedReply);
@@ -116,7 +130,7 @@ fn deliver(
     counters.frames_out.add(1);
     if let Some(late) = held.take() {
         match send(&late) {
-            Ok(_) => counters.frames_out.add(1),
+            Ok(()) => counters.frames_out.add(1),
             Err(cause) => counters.dropped.count(cause),
         }
     }

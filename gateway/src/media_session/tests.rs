@@ -49,6 +49,7 @@ fn desk(socket: &Arc<UdpSocket>) -> Desk {
     Desk {
         worker: 0,
         socket: Arc::clone(socket),
+        delay_line: None,
         scratch: Scratch::new(),
         ledger: Arc::default(),
         shared_coders: None,

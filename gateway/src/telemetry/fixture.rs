@@ -31,7 +31,12 @@ pub(super) fn status() -> Status {
         started_at_unix_s: 1_760_000_000,
         started_at_monotonic_ns: 5_000_000_000,
         uptime_s: 600.0,
-        backend: BackendStatus { kind: Backend::Echo, complexity: 5, burn: Vec::new() },
+        backend: BackendStatus {
+            kind: Backend::Echo,
+            complexity: 5,
+            delay_ms: Vec::new(),
+            burn: Vec::new(),
+        },
         pool: PoolStatus {
             dispatch: Dispatch::CentralQueue,
             serving: 2,

@@ -61,6 +61,7 @@ impl Source for Observer {
             backend: BackendStatus {
                 kind: backend.kind,
                 complexity: backend.complexity.get(),
+                delay_ms: backend.delay.iter().copied().map(millis).collect(),
                 burn: burn.clone(),
             },
             pool: self.pool(&self.queue.view(), &totals),

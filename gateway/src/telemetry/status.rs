@@ -51,6 +51,8 @@ pub(crate) struct Status {
 pub(crate) struct BackendStatus {
     pub(crate) kind: Backend,
     pub(crate) complexity: u8,
+    /// How long after its frame an answer leaves, in turns; empty when it is not held back.
+    pub(crate) delay_ms: Vec<f64>,
     /// Extra work per frame; empty when there is none.
     pub(crate) burn: Vec<BurnRule>,
 }

@@ -7,6 +7,7 @@
 //! workers        = { min = 2, max = 8 }          # or a number: `gateway/pool.rs`
 //! autoscaler     = "queue-delay"
 //! worker_timeout = "150ms"
+//! delay          = "5ms"                         # or a list: `gateway/delay.rs`
 //! burn           = { kind = "wait", time = "20ms" } # or a list: `gateway/burn.rs`
 //!
 //! [faults]                                       # `gateway/faults.rs`
@@ -17,6 +18,7 @@
 //! gets through is one that the gateway starts with.
 
 mod burn;
+mod delay;
 mod faults;
 mod pool;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub use burn::Burn;
+pub use delay::Delays;
 pub use faults::Faults;
 pub use pool::{Autoscale, AutoscalePolicy, Workers};
 
@@ -52,6 +55,8 @@ pub struct GatewaySettings {
     /// How long a frame waits for a worker before it is dropped, 1 ms to 60 s; default: as long as
     /// it takes.
     pub worker_timeout: Option<Duration>,
+    /// How long after its frame arrived an answer leaves; default: as soon as it is made.
+    pub delay: Delays,
     /// Extra work for each frame: the first rule that applies to a device counts.
     pub burn: Vec<Burn>,
     /// What it does wrong; default: nothing.
@@ -68,6 +73,7 @@ pub(super) struct GatewayTable {
     autoscaler: Option<Spanned<AutoscalerValue>>,
     dispatch: Option<Dispatch>,
     worker_timeout: Option<Within<MS, MINUTE>>,
+    delay: Delays,
     burn: Burns,
     faults: Faults,
 }
@@ -85,6 +91,7 @@ impl GatewayTable {
             workers,
             dispatch: self.dispatch,
             worker_timeout: self.worker_timeout.map(Within::get),
+            delay: self.delay,
             burn: self.burn.0,
             faults: self.faults,
         })
@@ -96,7 +103,7 @@ impl GatewaySettings {
     pub fn to_config(&self) -> String {
         #[derive(Serialize)]
         struct Config<'a> {
-            backend: BackendTable,
+            backend: BackendTable<'a>,
             pool: PoolTable,
             autoscale: Option<&'a Autoscale>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -104,9 +111,11 @@ impl GatewaySettings {
             faults: Option<&'a Faults>,
         }
         #[derive(Serialize)]
-        struct BackendTable {
+        struct BackendTable<'a> {
             kind: Option<Backend>,
             complexity: Option<u32>,
+            #[serde(skip_serializing_if = "Delays::is_empty")]
+            delay: &'a Delays,
         }
         #[derive(Serialize)]
         struct PoolTable {
@@ -120,7 +129,11 @@ impl GatewaySettings {
             Some(Workers::Scaled(autoscale)) => (None, Some(autoscale)),
         };
         let config = Config {
-            backend: BackendTable { kind: self.backend, complexity: self.complexity },
+            backend: BackendTable {
+                kind: self.backend,
+                complexity: self.complexity,
+                delay: &self.delay,
+            },
             pool: PoolTable {
                 workers: fixed,
                 dispatch: self.dispatch,

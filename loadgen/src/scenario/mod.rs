@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
 pub use gateway::{
-    Autoscale, AutoscalePolicy, Backend, Burn, Dispatch, Faults, GatewaySettings, Workers,
+    Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults, GatewaySettings, Workers,
 };
 pub use threshold::{Comparison, Threshold};
 

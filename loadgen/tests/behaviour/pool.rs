@@ -22,12 +22,13 @@ fn as_the_gateway_reads(tables: &str) -> Settings {
 fn extra_work_and_deadlines_of_a_scenario_are_those_that_the_gateway_reads() {
     let ms = Duration::from_millis;
     let read = as_the_gateway_reads(
-        "[gateway]\nworker_timeout = \"150ms\"\nburn = [\n\
+        "[gateway]\nworker_timeout = \"150ms\"\ndelay = [\"0s\", \"10ms\"]\nburn = [\n\
          { kind = \"wait\", time = \"20ms\", every = 4, offset = 1 },\n\
          { kind = \"cpu\", distribution = \"bimodal\", time = \"250us\", long = \"20ms\", \
          long_share = \"10%\" },\n]",
     );
     assert_eq!(read.pool.worker_timeout, Some(ms(150)));
+    assert_eq!(read.backend.delay, [Duration::ZERO, ms(10)]);
     let [heavy, others] = &read.burn[..] else { panic!("{:?}", read.burn) };
     assert_eq!((heavy.kind, heavy.time, heavy.every, heavy.offset), (BurnKind::Wait, ms(20), 4, 1));
     assert_eq!((others.kind, others.time), (BurnKind::Cpu, Duration::from_micros(250)));
