@@ -4,7 +4,10 @@
 //! Counts and sums of the gateway run from its start, so what happened in a second is the
 //! difference between two readings, over the time between them by the gateway's own clock.
 
+mod decomposition;
+
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use measure::balance::{Balance, SCORED_FROM_LOAD, WindowedBalance};
@@ -16,9 +19,10 @@ use measure::{Distribution, Metric, Quantity, Statistic};
 use platform::Clock;
 use protocol::Moment;
 
-use crate::media::call::CallRegistry;
+use crate::media::call::{CallRegistry, Journey};
 use crate::schedule::PhaseTimes;
 use crate::telemetry::{Passage, Reading, ScalingEvent, Status, Worker};
+use decomposition::{Decomposition, Parts};
 
 /// Readings closer together than this make no second.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
@@ -35,8 +39,14 @@ pub struct PoolAccount {
     measured: BTreeMap<usize, Measurements>,
     /// Busy time of each worker, for windows in which the same ones served all the time.
     windows: Vec<Vec<Duration>>,
+    /// Frames whose answer had not come when the gateway told of them.
+    under_way: Vec<Passage>,
+    decomposition: Decomposition,
     coverage: CoverageRecord,
 }
+
+/// Frames that are kept for the next reading: as many as a gateway hands out at most.
+const MOST_UNDER_WAY: usize = 1 << 17;
 
 /// What is known of the pool at the end of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,6 +82,8 @@ impl PoolAccount {
             most: 0,
             measured: BTreeMap::new(),
             windows: Vec::new(),
+            under_way: Vec::new(),
+            decomposition: Decomposition::default(),
             coverage: CoverageRecord::default(),
         }
     }
@@ -87,7 +99,12 @@ impl PoolAccount {
         self.coverage.readings += 1;
         self.coverage.frames_left_out += left_out;
         let mut queue_delay = Distribution::new(Quantity::Time);
-        for passage in &passages {
+        for passage in mem::take(&mut self.under_way) {
+            if let Some(journey) = calls.journey(passage.ssrc, passage.timestamp) {
+                self.complete(&passage, &journey);
+            }
+        }
+        for passage in passages {
             queue_delay.record(nanos(passage.queued));
             self.pass(passage, calls);
         }
@@ -113,16 +130,31 @@ impl PoolAccount {
         second
     }
 
-    /// A frame counts in the phase in which it was planned.
-    fn pass(&mut self, passage: &Passage, calls: &CallRegistry) {
-        let Some(planned) = calls.planned(passage.ssrc, passage.timestamp) else {
+    /// A frame counts in the phase in which it was planned. Its answer may still be on its way:
+    /// then the rest of its way is looked up with the next reading.
+    fn pass(&mut self, passage: Passage, calls: &CallRegistry) {
+        let Some(journey) = calls.journey(passage.ssrc, passage.timestamp) else {
             self.coverage.frames_unmatched += 1;
             return;
         };
         self.coverage.frames += 1;
-        let measured = self.measured.entry(self.phases.phase_at(planned)).or_default();
+        let measured = self.measured.entry(self.phases.phase_at(journey.planned)).or_default();
         measured.sample(Metric::GatewayQueueDelay, nanos(passage.queued));
         measured.sample(Metric::GatewayWork, nanos(passage.worked));
+        if !self.complete(&passage, &journey) && self.under_way.len() < MOST_UNDER_WAY {
+            self.under_way.push(passage);
+        }
+    }
+
+    /// Splits the way of a frame into its parts, if it has come to its end.
+    fn complete(&mut self, passage: &Passage, journey: &Journey) -> bool {
+        let arrived = self.clock.from_monotonic(passage.arrived);
+        let Some(parts) = Parts::of(passage, arrived, journey) else { return false };
+        let measured = self.measured.entry(self.phases.phase_at(journey.planned)).or_default();
+        measured.sample(Metric::PathUp, parts.up);
+        measured.sample(Metric::PathBack, parts.back);
+        self.decomposition.add(&parts);
+        true
     }
 
     /// What happened between two readings; returns how many workers were busy on average.
@@ -193,6 +225,7 @@ impl PoolAccount {
                 windows: balance.windows as u64,
             }),
             idle_while_waiting_percent: if ran > 0.0 { rounded(idle / ran * 100.0) } else { 0.0 },
+            decomposition: self.decomposition.record(),
             coverage: self.coverage,
         })
     }

@@ -26,8 +26,34 @@ pub struct GatewayRecord {
     pub balance: Option<BalanceRecord>,
     /// Share of the time in which a worker was idle while work waited for another.
     pub idle_while_waiting_percent: f64,
+    /// Where the response latency went; `null` when no frame's whole way is known.
+    #[serde(default)]
+    pub decomposition: Option<DecompositionRecord>,
     /// How much of all this is known.
     pub coverage: CoverageRecord,
+}
+
+/// Where the response latency went: means over the same frames, so that the parts add up to the
+/// whole.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecompositionRecord {
+    /// Frames whose whole way is known.
+    pub frames: u64,
+    /// From the planned instant to the send call.
+    pub generator_ms: f64,
+    /// From there to the gateway's kernel.
+    pub up_ms: f64,
+    /// Until a worker took it.
+    pub queue_ms: f64,
+    /// Until the worker was done.
+    pub work_ms: f64,
+    /// Until our kernel received the answer.
+    pub back_ms: f64,
+    /// From the planned instant to our kernel receiving the answer.
+    pub whole_ms: f64,
+    /// Frames of which a part was below zero by more than the clocks' uncertainty: the gateway's
+    /// clock and ours do not agree.
+    pub contradictions: u64,
 }
 
 /// How many workers there were, and why.

@@ -151,6 +151,10 @@ catalogue! {
         "From the reference gateway's kernel receiving a frame to a worker taking it, for every frame that a worker ran.";
     GatewayWork, "gateway_work", Time,
         "For how long a worker of the reference gateway had a frame in its hands.";
+    PathUp, "path_up", Time,
+        "From the send call of a frame to the reference gateway's kernel receiving it: the sender's kernel and the network.";
+    PathBack, "path_back", Time,
+        "From the reference gateway's worker being done with a frame to our kernel receiving the answer: sending, the network, and what the gateway held it back on purpose.";
     GatewayLoad, "gateway_load", Percent,
         "Production's load, looked at each second: frames pending per worker, over 5.";
     Workers, "workers", Whole,
@@ -206,6 +210,8 @@ impl Metric {
             self,
             Self::GatewayQueueDelay
                 | Self::GatewayWork
+                | Self::PathUp
+                | Self::PathBack
                 | Self::GatewayLoad
                 | Self::Workers
                 | Self::WorkersBusy

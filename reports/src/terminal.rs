@@ -333,7 +333,8 @@ mod tests {
     use super::*;
     use measure::Quantity;
     use measure::gateway_record::{
-        BalanceRecord, CoverageRecord, GatewayRecord, ScalingEventRecord, ScalingRecord,
+        BalanceRecord, CoverageRecord, DecompositionRecord, GatewayRecord, ScalingEventRecord,
+        ScalingRecord,
     };
     use measure::record::{
         FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
@@ -385,6 +386,16 @@ mod tests {
             workers: Vec::new(),
             balance: Some(BalanceRecord { jain_min: 0.912, jain_mean: 0.987, windows: 11 }),
             idle_while_waiting_percent: 0.0,
+            decomposition: Some(DecompositionRecord {
+                frames: 9412,
+                generator_ms: 0.06,
+                up_ms: 0.031,
+                queue_ms: 0.12,
+                work_ms: 0.35,
+                back_ms: 0.049,
+                whole_ms: 0.61,
+                contradictions: 0,
+            }),
             coverage: CoverageRecord { readings: 13, frames: 9412, ..CoverageRecord::default() },
         }
     }

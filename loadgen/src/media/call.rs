@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 
 use crate::schedule::DeviceNumber;
 
-/// Frames whose send lag is remembered: 3.8 s of 60 ms frames. Answers that come later are
-/// counted and timed, but have no service latency.
-const REMEMBERED: usize = 64;
+/// Frames whose send lag and latency are remembered: 5.1 s of 20 ms frames. Answers that come later
+/// are counted and timed, but have no service latency.
+const REMEMBERED: usize = 256;
 
 const STILL_OPEN: u64 = u64::MAX;
 
@@ -50,7 +50,42 @@ pub struct Call {
     unsent: AtomicU64,
     answered: AtomicU64,
     first_answer: AtomicU64,
-    send_lags: [AtomicU64; REMEMBERED],
+    send_lags: Recent,
+    latencies: Recent,
+}
+
+/// A span of time for each of the newest frames, written by one thread and read by others.
+struct Recent([AtomicU64; REMEMBERED]);
+
+/// What is known of one frame's way, seen from the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Journey {
+    /// When it was planned to be sent.
+    pub planned: Moment,
+    /// How late it was sent; `None` when that is not known any more.
+    pub send_lag: Option<Duration>,
+    /// From the plan to the kernel receiving its first answer; `None` while there is none.
+    pub latency: Option<Duration>,
+}
+
+impl Recent {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(u64::MAX)))
+    }
+
+    fn note(&self, frame: u64, span: Duration) {
+        let span = u32::try_from(span.as_nanos()).unwrap_or(u32::MAX);
+        let packed = u64::from(wrapped(frame)) << 32 | u64::from(span);
+        self.0[slot(frame)].store(packed, Ordering::Release);
+    }
+
+    /// `None` when it was not noted, is too long ago, or was over 4 s.
+    fn get(&self, frame: u64) -> Option<Duration> {
+        let packed = self.0[slot(frame)].load(Ordering::Acquire);
+        let span = wrapped(packed);
+        let same_frame = packed >> 32 == u64::from(wrapped(frame));
+        (same_frame && span != u32::MAX).then(|| Duration::from_nanos(u64::from(span)))
+    }
 }
 
 /// What a call is made of, apart from what happens to it.
@@ -95,7 +130,8 @@ impl Call {
             unsent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             first_answer: AtomicU64::new(STILL_OPEN),
-            send_lags: std::array::from_fn(|_| AtomicU64::new(u64::MAX)),
+            send_lags: Recent::new(),
+            latencies: Recent::new(),
         }
     }
 
@@ -137,23 +173,19 @@ impl Call {
 
     /// The pacer is about to send `frame`, this much after it was due.
     pub(crate) fn note_sending(&self, frame: u64, lag: Duration) {
-        let lag = u32::try_from(lag.as_nanos()).unwrap_or(u32::MAX);
-        let slot = &self.send_lags[slot(frame)];
-        slot.store(u64::from(wrapped(frame)) << 32 | u64::from(lag), Ordering::Relaxed);
+        self.send_lags.note(frame, lag);
         // Before the datagram leaves, so that its answer finds it sent.
         self.sent.store(frame + 1, Ordering::Release);
     }
 
     /// How late `frame` was sent; `None` when that is too long ago, or was over 4 s.
     pub(super) fn send_lag(&self, frame: u64) -> Option<Duration> {
-        let packed = self.send_lags[slot(frame)].load(Ordering::Relaxed);
-        let lag = wrapped(packed);
-        let same_frame = packed >> 32 == u64::from(wrapped(frame));
-        (same_frame && lag != u32::MAX).then(|| Duration::from_nanos(u64::from(lag)))
+        self.send_lags.get(frame)
     }
 
-    /// A frame was answered for the first time, at `at`.
-    pub(super) fn note_answered(&self, at: Moment) {
+    /// `frame` was answered for the first time, at `at`.
+    pub(super) fn note_answered(&self, frame: u64, at: Moment) {
+        self.latencies.note(frame, at.since(self.due(frame)));
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.first_answer.fetch_min(at.as_nanos(), Ordering::Relaxed);
     }
@@ -200,11 +232,13 @@ impl CallRegistry {
         self.calls().insert(call.ssrc, call);
     }
 
-    /// When the frame was planned that carries this timestamp; `None` when no call sent it.
-    pub fn planned(&self, ssrc: Ssrc, timestamp: MediaTimestamp) -> Option<Moment> {
+    /// The way of the frame that carries this timestamp; `None` when no call sent it.
+    pub fn journey(&self, ssrc: Ssrc, timestamp: MediaTimestamp) -> Option<Journey> {
         let calls = self.calls();
         let call = calls.get(&ssrc)?;
-        Some(call.due(call.frame_of(timestamp)?))
+        let frame = call.frame_of(timestamp)?;
+        let (planned, send_lag) = (call.due(frame), call.send_lag(frame));
+        Some(Journey { planned, send_lag, latency: call.latencies.get(frame) })
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<Ssrc, Arc<Call>>> {
@@ -261,8 +295,21 @@ pub(crate) mod tests {
             assert_eq!(call.frame_of(MediaTimestamp::from_millis(foreign)), None, "{foreign} ms");
         }
         assert_eq!(call.send_lag(0), Some(Duration::from_micros(7)));
-        call.note_sending(64, Duration::ZERO);
-        assert_eq!(call.send_lag(0), None, "overwritten by frame 64");
+        call.note_answered(0, Moment::from_millis(130));
+        let calls = CallRegistry::default();
+        calls.add(Arc::new(call));
+        let call = calls.calls().values().next().map(Arc::clone).unwrap();
+        let journey = |frame| calls.journey(call.ssrc, call.timestamp(frame));
+        let first = Journey {
+            planned: Moment::from_millis(100),
+            send_lag: Some(Duration::from_micros(7)),
+            latency: Some(Duration::from_millis(30)),
+        };
+        assert_eq!(journey(0), Some(first));
+        assert_eq!(journey(1).unwrap().latency, None);
+        assert_eq!((journey(2), calls.journey(Ssrc::new(1), call.timestamp(0))), (None, None));
+        call.note_sending(256, Duration::ZERO);
+        assert_eq!(call.send_lag(0), None, "overwritten by frame 256");
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Downlink {
             // ago is of no use to anybody.
             Arrival::Stale | Arrival::Jump => What::Foreign,
             arrival => {
-                call.note_answered(at);
+                call.note_answered(frame, at);
                 What::Answer { frame, reordered: arrival == Arrival::Reordered }
             }
         };

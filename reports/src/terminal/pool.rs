@@ -60,6 +60,27 @@ fn write_known(out: &mut String, run: &RunRecord, gateway: &GatewayRecord) -> Re
         let late = thousands(gateway.worker_timeouts);
         row(out, "", &format!("{late} frames waited too long for a worker and were dropped"))?;
     }
+    if let Some(way) = &gateway.decomposition {
+        let ms = super::millis_text;
+        let text = format!(
+            "{} = generator {} + up {} + queue {} + work {} + back {} ms",
+            ms(way.whole_ms),
+            ms(way.generator_ms),
+            ms(way.up_ms),
+            ms(way.queue_ms),
+            ms(way.work_ms),
+            ms(way.back_ms),
+        );
+        row(out, "latency", &format!("{text}, on average; n = {}", thousands(way.frames)))?;
+        if way.contradictions > 0 {
+            let odd = thousands(way.contradictions);
+            row(
+                out,
+                "",
+                &format!("{odd} of them arrived before they were sent: the clocks differ"),
+            )?;
+        }
+    }
     for rule in gateway.burn.as_array().into_iter().flatten() {
         row(out, "", &format!("extra work per frame: {}", pairs(rule)))?;
     }
