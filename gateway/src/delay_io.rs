@@ -43,6 +43,9 @@ struct Answer {
     datagram: Vec<u8>,
 }
 
+/// Answers held back at once: 2 s of 2,000 devices.
+const MOST: usize = 1 << 16;
+
 impl DelayLine {
     /// Starts the thread that sends through `socket`.
     ///
@@ -60,9 +63,13 @@ impl DelayLine {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Sends a copy of `datagram` at `due`.
-    pub(crate) fn send_at(&self, due: Moment, datagram: &[u8], to: SocketAddr) {
+    /// Sends a copy of `datagram` at `due`; tells whether there was room for it.
+    #[must_use]
+    pub(crate) fn send_at(&self, due: Moment, datagram: &[u8], to: SocketAddr) -> bool {
         let mut waiting = self.shared.waiting();
+        if waiting.answers.len() == MOST {
+            return false;
+        }
         let number = waiting.handed_in;
         waiting.handed_in += 1;
         let first = waiting.answers.peek().is_none_or(|Reverse(answer)| due < answer.due);
@@ -71,6 +78,7 @@ impl DelayLine {
         if first {
             self.shared.changed.notify_one();
         }
+        true
     }
 }
 
@@ -141,9 +149,9 @@ mod tests {
         let to = device.local_addr().unwrap();
         let due = |ms| clock.now() + Duration::from_millis(ms);
         let (late, early) = (due(40), due(20));
-        line.send_at(late, &[3], to);
-        line.send_at(early, &[1], to);
-        line.send_at(early, &[2], to);
+        for (due, byte) in [(late, 3), (early, 1), (early, 2)] {
+            assert!(line.send_at(due, &[byte], to));
+        }
         assert_eq!(next(&device), 1);
         assert!(clock.now() >= early);
         assert_eq!((next(&device), next(&device)), (2, 3));
@@ -155,7 +163,7 @@ mod tests {
         let (clock, device) = (Clock::start(), socket());
         let line = DelayLine::start(clock, Arc::new(socket())).unwrap();
         let never = clock.now() + Duration::from_hours(1);
-        line.send_at(never, &[7], device.local_addr().unwrap());
+        assert!(line.send_at(never, &[7], device.local_addr().unwrap()));
         drop(line);
         assert_eq!(next(&device), 7);
     }

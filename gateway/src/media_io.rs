@@ -189,10 +189,7 @@ impl Intake {
             return Err(DropCause::Reflected);
         }
         let session = live.get(&header.ssrc).ok_or(DropCause::UnknownSsrc)?;
-        let posted = session.accept(received, source, arrived, spares)?;
-        // Before a worker can be done with it.
-        self.common.counters.frames_accepted.add(1);
-        if posted == Posted::Activate {
+        if session.accept(received, source, arrived, spares)? == Posted::Activate {
             self.queue.submit(session, arrived);
         }
         Ok(())

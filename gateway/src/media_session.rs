@@ -139,6 +139,8 @@ impl MediaSession {
         uplink.admit(header.sequence, source, arrived)?;
         let datagram = received.take(spares.pop().unwrap_or_else(Datagram::spare));
         let Header { timestamp, sequence, .. } = header;
+        // Before a worker can be done with it.
+        self.common.counters.frames_accepted.add(1);
         Ok(uplink.mailbox.post(arrived, Frame { datagram, timestamp, sequence }))
     }
 
@@ -162,10 +164,10 @@ impl MediaSession {
             self.common.buffers.give_back(frame.datagram);
         }
         if self.common.faults.settings().any() {
-            self.common.lends_no_more(self.ssrc);
             if self.downlink().close() {
                 counters.dropped.count(DropCause::SessionEnded);
             }
+            self.common.lends_no_more(self.ssrc);
         }
     }
 
@@ -182,7 +184,16 @@ impl MediaSession {
             let waited = began.since(arrived);
             match self.common.worker_timeout {
                 Some(limit) if waited > limit => {
-                    desk.ledger.timed_out(waited);
+                    let (ssrc, timestamp) = (self.ssrc, frame.timestamp);
+                    let (ready, ended) = (began, began);
+                    desk.ledger.timed_out(Passage {
+                        ssrc,
+                        timestamp,
+                        arrived,
+                        began,
+                        ready,
+                        ended,
+                    });
                     let device = self.device;
                     self.common.timeouts.add(TimedOut { at: began, device, waited });
                     self.done_with(frame, Err(DropCause::WorkerTimeout));
@@ -261,10 +272,14 @@ impl Activity for MediaSession {
             began = clock.now();
         }
         let Some((arrived, mut frame, to)) = self.take(desk, began) else { return };
+        desk.ledger.took(began);
         self.labour(frame.sequence);
-        let answered = self.downlink().answer(self, &mut frame, Way { arrived, to }, desk);
+        let way = Way { arrived, to };
+        let mut ready = None;
+        let answered = self.downlink().answer(self, &mut frame, way, desk, &mut ready);
         let (ssrc, timestamp, ended) = (self.ssrc, frame.timestamp, clock.now());
-        desk.ledger.ran(Passage { ssrc, timestamp, arrived, began, ended });
+        let ready = ready.unwrap_or(ended);
+        desk.ledger.ran(Passage { ssrc, timestamp, arrived, began, ready, ended });
         self.done_with(frame, answered);
     }
 

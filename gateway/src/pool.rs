@@ -35,7 +35,7 @@ pub struct PoolSettings {
     /// How frames get their worker; `central-queue`. The others are there to be compared with it:
     /// with them, frames wait for one worker while another may be idle.
     pub dispatch: Dispatch,
-    /// How long a frame may wait for a worker, 1 ms to 1 m; left out: as long as it takes. One that
+    /// How long a frame may wait for a worker, up to 1 m; left out: as long as it takes. One that
     /// waited longer is dropped when its turn comes, and counted with its device and its wait.
     /// Production had 50 ms, then 150 ms.
     #[serde(deserialize_with = "duration_text::optional::deserialize")]

@@ -119,16 +119,18 @@ impl Scaler {
             return;
         }
         match pool.resize(decision.target) {
-            Ok(()) => self.stuck = false,
-            // It is asked for again with every tick.
-            Err(_) if self.stuck => return,
+            Ok(()) => {
+                self.stuck = false;
+                tracing::info!("{decision}");
+                self.observer.scaling.add(now, &decision);
+            }
+            // It is asked for again with every tick; what was decided has not come about.
+            Err(_) if self.stuck => {}
             Err(error) => {
-                tracing::error!(%error, "cannot start a worker");
+                tracing::error!(%error, "cannot start a worker: {decision}");
                 self.stuck = true;
             }
         }
-        tracing::info!("{decision}");
-        self.observer.scaling.add(now, &decision);
     }
 
     fn view(&mut self, queue: &QueueView) -> PoolView {
@@ -141,7 +143,7 @@ impl Scaler {
         since.arrived(accepted - self.accepted_before);
         self.accepted_before = accepted;
         if now >= self.sample_due {
-            self.sample_due = now + SAMPLE_EVERY;
+            self.sample_due += SAMPLE_EVERY;
             let mut vitals = vitals.lock().expect("nothing panics while it holds the vitals");
             vitals.sample(now);
             if let Some(percent) = vitals.latest_cpu_percent() {

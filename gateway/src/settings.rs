@@ -70,6 +70,9 @@ pub struct Settings {
     pub signature_key: Option<SignatureKey>,
 }
 
+/// A block in the log costs some hundred microseconds of the control thread.
+const SHORTEST_LOG_PERIOD: Duration = Duration::from_millis(100);
+
 /// No frame is of use to anybody after this.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
@@ -111,6 +114,8 @@ pub enum SettingsError {
         /// The longest that may be set.
         longest: Duration,
     },
+    /// Blocks in the log would come more often than anybody can read.
+    LogTooOften(Duration),
     /// The section `autoscale`.
     Autoscale(AutoscaleError),
     /// An entry of `burn`.
@@ -134,10 +139,14 @@ impl fmt::Display for SettingsError {
             Self::OutOfRange { key, seen, allowed } => {
                 write!(f, "{key} is {seen}: allowed are {} to {}", allowed.start(), allowed.end())
             }
-            Self::NoTime(key) => write!(f, "{key} is 0: at least 1ms is needed"),
+            Self::NoTime(key) => write!(f, "{key} is 0: no time is too little"),
             Self::TooLong { key, seen, longest } => {
                 write!(f, "{key} is {seen:?}: the longest is {longest:?}")
             }
+            Self::LogTooOften(seen) => write!(
+                f,
+                "telemetry.log_every is {seen:?}: allowed are {SHORTEST_LOG_PERIOD:?} and more, or 0s for none"
+            ),
             Self::Autoscale(error) => write!(f, "autoscale.{error}"),
             Self::Burn { number, error } => write!(f, "burn, rule {number}: {error}"),
             Self::Faults(error) => write!(f, "faults.{error}"),
@@ -203,6 +212,10 @@ impl Settings {
         if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_zero()) {
             return Err(SettingsError::NoTime(key));
         }
+        let log_every = self.telemetry.log_every;
+        if !log_every.is_zero() && log_every < SHORTEST_LOG_PERIOD {
+            return Err(SettingsError::LogTooOften(log_every));
+        }
         if let Some(seen) = self.pool.worker_timeout.filter(|seen| *seen > LONGEST_WAIT) {
             let (key, longest) = ("pool.worker_timeout", LONGEST_WAIT);
             return Err(SettingsError::TooLong { key, seen, longest });
@@ -228,12 +241,15 @@ impl Settings {
 impl Settings {
     /// How the pool is scaled, where nothing is said of that: not at all.
     pub fn scaling(&self) -> AutoscaleSettings {
-        self.autoscale.clone().unwrap_or_else(|| AutoscaleSettings {
-            policy: Policy::Fixed,
-            min: self.pool.workers,
-            max: Some(self.pool.workers),
-            ..AutoscaleSettings::default()
-        })
+        match &self.autoscale {
+            Some(scaled) if scaled.policy != Policy::Fixed => scaled.clone(),
+            _ => AutoscaleSettings {
+                policy: Policy::Fixed,
+                min: self.pool.workers,
+                max: Some(self.pool.workers),
+                ..AutoscaleSettings::default()
+            },
+        }
     }
 }
 
@@ -330,7 +346,7 @@ mod tests {
         };
         assert_eq!(
             with(|s| s.pool.worker_timeout = Some(Duration::ZERO)),
-            "pool.worker_timeout is 0: at least 1ms is needed"
+            "pool.worker_timeout is 0: no time is too little"
         );
         assert_eq!(
             with(|s| s.pool.worker_timeout = Some(Duration::from_mins(2))),
@@ -348,7 +364,7 @@ mod tests {
         assert_eq!(with(|s| s.media.mailbox = 0), "media.mailbox is 0: allowed are 1 to 1000");
         assert_eq!(
             with(|s| s.media.audio_timeout = Duration::ZERO),
-            "media.audio_timeout is 0: at least 1ms is needed"
+            "media.audio_timeout is 0: no time is too little"
         );
         let everywhere = with(|s| s.media.listen = "0.0.0.0:8884".parse().unwrap());
         assert!(everywhere.starts_with("media.listen is 0.0.0.0:8884"), "{everywhere}");

@@ -34,6 +34,7 @@ pub struct PoolAccount {
     phases: PhaseTimes,
     first: Option<Status>,
     last: Option<Status>,
+    last_phase: Option<usize>,
     /// The most workers seen serving.
     most: u64,
     measured: BTreeMap<usize, Measurements>,
@@ -79,6 +80,7 @@ impl PoolAccount {
             phases,
             first: None,
             last: None,
+            last_phase: None,
             most: 0,
             measured: BTreeMap::new(),
             windows: Vec::new(),
@@ -91,10 +93,12 @@ impl PoolAccount {
     /// The gateway did not tell.
     pub fn missed(&mut self) {
         self.coverage.unread += 1;
+        self.coverage.to_the_end = false;
     }
 
     /// Adds what the gateway told in `phase`; `calls` are those of the run so far.
     pub fn add(&mut self, reading: Reading, phase: usize, calls: &CallRegistry) -> PoolSecond {
+        self.coverage.to_the_end = true;
         let Reading { status, passages, left_out } = reading;
         self.coverage.readings += 1;
         self.coverage.frames_left_out += left_out;
@@ -108,7 +112,10 @@ impl PoolAccount {
             queue_delay.record(nanos(passage.queued));
             self.pass(passage, calls);
         }
-        let busy = self.last.take().and_then(|before| self.span(&before, &status, phase));
+        // A second across two phases belongs to neither.
+        let same_phase = self.last_phase.replace(phase) == Some(phase);
+        let before = self.last.take().filter(|_| same_phase);
+        let busy = before.and_then(|before| self.span(&before, &status, phase));
         let pool = &status.pool;
         let measured = self.measured.entry(phase).or_default();
         measured.sample(Metric::Workers, pool.serving);
@@ -140,7 +147,8 @@ impl PoolAccount {
         self.coverage.frames += 1;
         let measured = self.measured.entry(self.phases.phase_at(journey.planned)).or_default();
         measured.sample(Metric::GatewayQueueDelay, nanos(passage.queued));
-        measured.sample(Metric::GatewayWork, nanos(passage.worked));
+        let Some(worked) = passage.worked else { return };
+        measured.sample(Metric::GatewayWork, nanos(worked));
         if !self.complete(&passage, &journey) && self.under_way.len() < MOST_UNDER_WAY {
             self.under_way.push(passage);
         }
@@ -151,8 +159,8 @@ impl PoolAccount {
         let arrived = self.clock.from_monotonic(passage.arrived);
         let Some(parts) = Parts::of(passage, arrived, journey) else { return false };
         let measured = self.measured.entry(self.phases.phase_at(journey.planned)).or_default();
-        measured.sample(Metric::PathUp, parts.up);
-        measured.sample(Metric::PathBack, parts.back);
+        measured.sample(Metric::PathUp, parts.up.max(0).unsigned_abs());
+        measured.sample(Metric::PathBack, parts.back.max(0).unsigned_abs());
         self.decomposition.add(&parts);
         true
     }
@@ -192,10 +200,15 @@ impl PoolAccount {
 
     fn record(&self) -> Option<GatewayRecord> {
         let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
+        let timeouts = last.counters.dropped.worker_timeout;
         let windows = self.windows.iter().map(Vec::as_slice);
         let balance = WindowedBalance::of(windows, Duration::from_secs(1));
         let ran = last.uptime_s - first.uptime_s;
         let idle = last.pool.idle_while_waiting_s - first.pool.idle_while_waiting_s;
+        let frames_run: u64 = last.pool.workers.iter().map(|worker| worker.frames).sum();
+        let CoverageRecord { frames, frames_left_out, frames_unmatched, .. } = self.coverage;
+        let told = frames + frames_left_out + frames_unmatched;
+        let frames_missing = (frames_run + timeouts).saturating_sub(told);
         let workers = last.pool.workers.iter().map(|worker| WorkerRecord {
             worker: worker.worker,
             frames: worker.frames,
@@ -208,16 +221,16 @@ impl PoolAccount {
                 min: last.scaling.min,
                 max: last.scaling.max,
                 at_start: first.pool.serving,
-                most: self.most,
+                most: last.scaling.events.iter().map(|event| event.to).fold(self.most, u64::max),
                 at_end: last.pool.serving,
                 changes: last.scaling.decisions.values().sum(),
                 events: last.scaling.events.iter().map(|event| self.event(last, event)).collect(),
             },
             burn: last.backend.burn.clone(),
             faults: last.faults.configured.clone(),
-            frames_run: last.pool.workers.iter().map(|worker| worker.frames).sum(),
+            frames_run,
             frames_encoded: last.counters.frames_encoded,
-            worker_timeouts: last.counters.dropped.worker_timeout,
+            worker_timeouts: timeouts,
             workers: workers.collect(),
             balance: balance.map(|balance| BalanceRecord {
                 jain_min: rounded(balance.jain_min),
@@ -226,7 +239,7 @@ impl PoolAccount {
             }),
             idle_while_waiting_percent: if ran > 0.0 { rounded(idle / ran * 100.0) } else { 0.0 },
             decomposition: self.decomposition.record(),
-            coverage: self.coverage,
+            coverage: CoverageRecord { frames_missing, ..self.coverage },
         })
     }
 

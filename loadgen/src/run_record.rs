@@ -92,7 +92,10 @@ fn add_process_metrics(performed: &mut Performed) {
     }
     if let Some(gateway) = &timeline.gateway {
         collected.overall.count(Metric::ScalingChanges, gateway.scaling.changes);
-        collected.overall.count(Metric::WorkerTimeouts, gateway.worker_timeouts);
+        // What it said at its end is later than what it told last.
+        let at_end = performed.counters["dropped"]["worker_timeout"].as_u64();
+        let timeouts = at_end.unwrap_or(gateway.worker_timeouts);
+        collected.overall.count(Metric::WorkerTimeouts, timeouts);
     }
     // A run of less than a second has no sample; the metric is there and says so.
     let nothing = |metric: Metric| Distribution::new(metric.quantity());

@@ -24,6 +24,7 @@ use crate::progress::Progress;
 use crate::run::{RunError, system};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
+use crate::telemetry::AT_LAST;
 use crate::timeline::Timeline;
 use crate::traits::Population;
 use crate::voice::Voice;
@@ -103,10 +104,10 @@ impl Stage<'_> {
         let mut watch =
             Watch::new(&fleet, self.scenario, &schedule, self.gateway.as_mut(), &mut self.progress);
         // The gateway remembers the way of frames from the first time it is asked on.
-        watch.look_at_the_gateway().await;
+        watch.look_at_the_gateway(AT_LAST).await;
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
         let duration = fleet.clock.now().since_start();
-        watch.look_at_the_gateway().await;
+        watch.look_at_the_gateway(AT_LAST).await;
         let timeline = watch.finish();
         self.progress.end();
 

@@ -1,8 +1,8 @@
 //! Asks the reference gateway about itself while a run goes on.
 //!
 //! Two requests over one kept connection: `/status`, and `/frames` for the way of every frame since
-//! the time before. A gateway that does not answer soon is asked again later; what it did not tell
-//! is counted.
+//! the time before. A gateway that does not answer soon is asked again later. It hands out each
+//! frame once, so an answer that comes too late loses frames; they are counted at the end.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,8 +21,10 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take; the next second has its own.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long an answer may take during a run; the next second has its own.
+pub const SOON: Duration = Duration::from_millis(300);
+/// How long the last one may take, which stands for the whole run.
+pub const AT_LAST: Duration = Duration::from_secs(2);
 
 /// A gateway's telemetry port.
 #[derive(Debug)]
@@ -53,8 +55,8 @@ pub struct Passage {
     pub arrived: Duration,
     /// How long it waited for a worker.
     pub queued: Duration,
-    /// How long the worker had it.
-    pub worked: Duration,
+    /// How long the worker had it; `None` when it had waited too long and was dropped.
+    pub worked: Option<Duration>,
 }
 
 /// What is used of `/status`.
@@ -179,9 +181,9 @@ impl Telemetry {
         Some(Self { addr, connection: None })
     }
 
-    /// What the gateway tells now; `None` when it does not, or not soon.
-    pub async fn read(&mut self) -> Option<Reading> {
-        let reading = match timeout(PATIENCE, self.ask()).await {
+    /// What the gateway tells now; `None` when it does not, or not within `patience`.
+    pub async fn read(&mut self, patience: Duration) -> Option<Reading> {
+        let reading = match timeout(patience, self.ask()).await {
             Ok(answer) => answer.ok(),
             Err(_) => None,
         };
@@ -248,7 +250,7 @@ fn passage(record: &[u8; RECORD]) -> Passage {
         timestamp: MediaTimestamp::from_millis(half(timestamp)),
         arrived: Duration::from_nanos(word(8)),
         queued: Duration::from_nanos(word(16)),
-        worked: Duration::from_nanos(word(24)),
+        worked: (word(24) != u64::MAX).then(|| Duration::from_nanos(word(24))),
     }
 }
 
@@ -271,7 +273,7 @@ mod tests {
             timestamp: MediaTimestamp::from_millis(60),
             arrived: us(1),
             queued: us(2),
-            worked: us(3),
+            worked: Some(us(3)),
         };
         assert_eq!(passages(&frames), Some((3, vec![passage])));
         for odd in [4, 39, 41] {
@@ -285,7 +287,7 @@ mod tests {
         let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let announcement = serde_json::json!({ "telemetry": addr.to_string() });
         let mut telemetry = Telemetry::announced(&announcement).unwrap();
-        assert!(telemetry.read().await.is_none());
+        assert!(telemetry.read(AT_LAST).await.is_none());
         assert!(Telemetry::announced(&serde_json::json!({ "telemetry": null })).is_none());
     }
 }

@@ -18,13 +18,13 @@ use crate::progress::{Progress, Snapshot};
 use crate::resources::Resources;
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{SOON, Telemetry};
 use crate::timeline::{Row, Timeline};
 
 /// How often the run looks at the gateway's process.
 const TICK: Duration = Duration::from_millis(100);
-/// Ticks in a second.
-const TICKS_PER_SECOND: u64 = 10;
+/// How often everything else is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long calls may take to say goodbye after the load, beside the drain.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -116,7 +116,7 @@ impl<'a> Watch<'a> {
         let mut ended_early = None;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut tick = 0;
+        let mut look_due = self.fleet.clock.now() + LOOK_EVERY;
         // After this moment nobody is waited for.
         let mut patience = self.schedule.phases.end() + self.scenario.drain + FAREWELL;
         let mut calls_over = false;
@@ -134,8 +134,8 @@ impl<'a> Watch<'a> {
                     None => calls_over = true,
                 },
                 _ = ticks.tick() => {
-                    tick += 1;
-                    if tick % TICKS_PER_SECOND == 0 {
+                    if self.fleet.clock.now() >= look_due {
+                        look_due += LOOK_EVERY;
                         self.look().await;
                     }
                     let now = self.fleet.clock.now();
@@ -177,7 +177,7 @@ impl<'a> Watch<'a> {
 
     /// Once a second: resources, a row of the timeline, a line of progress.
     async fn look(&mut self) {
-        let pool = self.look_at_the_gateway().await;
+        let pool = self.look_at_the_gateway(SOON).await;
         let now = self.fleet.clock.now();
         let phase = self.schedule.phases.phase_at(now);
         self.fleet.listener.take_interval(&mut self.interval);
@@ -211,8 +211,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Asks the gateway about itself, where there is something to ask.
-    pub async fn look_at_the_gateway(&mut self) -> Option<PoolSecond> {
-        let reading = self.telemetry.as_mut()?.read().await;
+    pub async fn look_at_the_gateway(&mut self, patience: Duration) -> Option<PoolSecond> {
+        let reading = self.telemetry.as_mut()?.read(patience).await;
         let phase = self.schedule.phases.phase_at(self.fleet.clock.now());
         let Some(reading) = reading else {
             self.account.missed();

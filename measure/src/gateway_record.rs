@@ -67,9 +67,9 @@ pub struct ScalingRecord {
     pub max: u64,
     /// Workers when the gateway was first looked at.
     pub at_start: u64,
-    /// The most that were seen serving at any look.
+    /// The most that there were at any look or change.
     pub most: u64,
-    /// Workers when the gateway was last looked at.
+    /// Workers when the gateway was last looked at: `coverage` tells whether that was the end.
     pub at_end: u64,
     /// How often the number was changed.
     pub changes: u64,
@@ -123,10 +123,14 @@ pub struct CoverageRecord {
     pub readings: u64,
     /// Times it was asked and did not tell in time.
     pub unread: u64,
+    /// Whether the last time it was asked, after the load, it told.
+    pub to_the_end: bool,
     /// Frames whose way through the gateway is known.
     pub frames: u64,
     /// Frames that the gateway had no room to remember.
     pub frames_left_out: u64,
+    /// Frames that the gateway told of in answers that came too late to be read.
+    pub frames_missing: u64,
     /// Frames that belong to no call of this run, or were none that it sent.
     pub frames_unmatched: u64,
 }

@@ -2,16 +2,23 @@
 //!
 //! [`metric`] names every metric and its unit; [`recorder`] collects samples in bounded memory;
 //! [`validity`] judges whether a run may be believed; [`record`] is the run record, `run.json`.
+//! [`jitter`], [`loss`] and [`reordering`] follow the answers of one call in constant memory.
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
+//! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
 pub mod gateway_record;
+pub mod jitter;
+pub mod loss;
 pub mod metric;
+pub mod playout;
 pub mod record;
 pub mod recorder;
+pub mod reordering;
 pub mod scaling;
 pub mod validity;
+pub mod voice_quality;
 
 pub use metric::{Metric, Quantity};
 pub use recorder::{Distribution, Statistic};

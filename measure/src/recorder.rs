@@ -88,6 +88,12 @@ impl Distribution {
         self.sum += u128::from(recorded);
     }
 
+    /// Adds `count` samples of one value in recorded units.
+    pub fn record_many(&mut self, recorded: u64, count: u64) {
+        self.histogram.saturating_record_n(recorded, count);
+        self.sum += u128::from(recorded) * u128::from(count);
+    }
+
     /// Adds all samples of `other`, which is of the same quantity.
     pub fn merge(&mut self, other: &Distribution) {
         self.histogram.add(&other.histogram).expect("distributions of one quantity have one range");
@@ -133,6 +139,9 @@ impl fmt::Debug for Distribution {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod omission;
 
 #[cfg(test)]
 mod tests {
@@ -182,6 +191,20 @@ mod tests {
         assert_eq!((left.count(), left.statistic(Statistic::Mean)), (2, Some(2.0)));
         left.clear();
         assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn many_samples_at_once_are_as_many_one_by_one() {
+        let (mut at_once, mut singly) =
+            (Distribution::new(Quantity::Time), Distribution::new(Quantity::Time));
+        for (recorded, count) in [(2_000_000, 3), (5_000_000, 0), (8_000_000, 1)] {
+            at_once.record_many(recorded, count);
+            (0..count).for_each(|_| singly.record(recorded));
+        }
+        assert_eq!(at_once.count(), 4);
+        for statistic in [Statistic::Mean, Statistic::Quantile(0.75), Statistic::Max] {
+            assert_eq!(at_once.statistic(statistic), singly.statistic(statistic), "{statistic}");
+        }
     }
 
     #[test]

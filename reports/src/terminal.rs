@@ -396,7 +396,12 @@ mod tests {
                 whole_ms: 0.61,
                 contradictions: 0,
             }),
-            coverage: CoverageRecord { readings: 13, frames: 9412, ..CoverageRecord::default() },
+            coverage: CoverageRecord {
+                readings: 13,
+                to_the_end: true,
+                frames: 9412,
+                ..CoverageRecord::default()
+            },
         }
     }
 

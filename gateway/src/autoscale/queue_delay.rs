@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use protocol::Moment;
 
-use super::Bounds;
 use super::decision::{Decision, Reason, Saw, millis};
 use super::settings::AutoscaleSettings;
 use super::view::{PoolView, Tally};
+use super::{Bounds, TICK};
 
 /// Fewer decayed frames than this tell nothing new about the work per frame.
 const FRAMES_THAT_TELL: f64 = 1e-3;
@@ -74,7 +74,8 @@ impl QueueDelay {
         };
         self.gathered.absorb(&view.since);
         let span = now.since(last);
-        if span < self.settings.check_interval() {
+        // A tick may come a little early; waiting for the next would halve the pace.
+        if span + TICK / 2 < self.settings.check_interval() {
             return Decision::hold(view, Reason::NotDue);
         }
         self.last_check = Some(now);

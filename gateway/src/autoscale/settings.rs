@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::TICK;
 use crate::duration_text;
 
 /// How many workers there may be and what decides.
@@ -22,11 +23,12 @@ use crate::duration_text;
 pub struct AutoscaleSettings {
     /// What decides: `fixed`, `production`, `production-extreme` or `queue-delay`; `queue-delay`.
     pub policy: Policy,
-    /// The fewest workers, 1 to 256; 2. A pool starts with them.
+    /// The fewest workers, 1 to 256; 2. A pool starts with them. With `fixed`, `pool.workers`
+    /// counts instead.
     pub min: usize,
     /// The most workers, `min` to 256; 8, for `production-extreme` 6. Ask [`max`](Self::max).
     pub max: Option<usize>,
-    /// Time between two checks, 10 ms to 1 h; `production` 10 s, `production-extreme` 5 s,
+    /// Time between two checks, 100 ms to 1 h; `production` 10 s, `production-extreme` 5 s,
     /// `queue-delay` 100 ms, over which the smallest queue delay is taken.
     #[serde(deserialize_with = "duration_text::optional::deserialize")]
     pub check: Option<Duration>,
@@ -223,7 +225,7 @@ impl AutoscaleSettings {
         }
         let (ms, hour) = (Duration::from_millis, Duration::from_hours(1));
         let times = [
-            ("check", self.check_interval(), (ms(10), hour)),
+            ("check", self.check_interval(), (TICK, hour)),
             ("up_cooldown", self.up_cooldown(), (Duration::ZERO, hour)),
             ("down_cooldown", self.down_cooldown(), (Duration::ZERO, hour)),
             ("window", self.window, (ms(100), hour)),
@@ -289,7 +291,7 @@ mod tests {
             ("min = 4\nmax = 3", "max is 3: allowed are 4 to 256"),
             ("max = 300", "max is 300: allowed are 2 to 256"),
             ("utilisation_percent = 0", "utilisation_percent is 0: allowed are 10 to 100"),
-            ("check = \"1ms\"", "check is 1ms: allowed are 10ms to 3600s"),
+            ("check = \"1ms\"", "check is 1ms: allowed are 100ms to 3600s"),
             ("window = \"0s\"", "window is 0ns: allowed are 100ms to 3600s"),
         ] {
             assert_eq!(read(text).unwrap().check().unwrap_err().to_string(), expected, "{text}");

@@ -22,6 +22,8 @@ pub(super) struct Downlink {
     held: Option<Vec<u8>>,
     /// Room for another session's audio: a fault.
     foreign: Vec<u8>,
+    /// The session has ended; a frame may still be in a worker's hands.
+    closed: bool,
 }
 
 /// Where a frame came from.
@@ -33,10 +35,17 @@ pub(super) struct Way {
 
 impl Downlink {
     pub(super) fn new(backend: BackendSession) -> Self {
-        Self { backend, sequence: Sequence::FIRST, replies: 0, held: None, foreign: Vec::new() }
+        Self {
+            backend,
+            sequence: Sequence::FIRST,
+            replies: 0,
+            held: None,
+            foreign: Vec::new(),
+            closed: false,
+        }
     }
 
-    /// Answers `frame` and counts what went out.
+    /// Answers `frame` and counts what went out; notes when the answer was `ready` to be sent.
     ///
     /// # Errors
     /// Why the frame is not answered.
@@ -46,9 +55,10 @@ impl Downlink {
         frame: &mut Frame,
         way: Way,
         desk: &mut Desk,
+        ready: &mut Option<Moment>,
     ) -> Result<(), DropCause> {
         let Desk { socket, delay_line, scratch, shared_coders, .. } = desk;
-        let backend = match shared_coders {
+        let backend = match shared_coders.as_mut().filter(|_| self.backend.has_codec()) {
             None => &mut self.backend,
             Some(shared) => {
                 session.common.counters.faults.count(FaultKind::SharedCodec);
@@ -61,7 +71,8 @@ impl Downlink {
         }
         let victim = session.faults.foreign_audio;
         let payload = &datagram[HEADER_LEN..];
-        if session.common.exchange(session.ssrc, victim, payload, &mut self.foreign) {
+        if !self.closed && session.common.exchange(session.ssrc, victim, payload, &mut self.foreign)
+        {
             session.common.counters.faults.count(FaultKind::ForeignAudio);
             self.foreign.splice(..0, [0; HEADER_LEN]);
             datagram = &mut self.foreign[..];
@@ -75,6 +86,7 @@ impl Downlink {
         session.cipher.seal(timestamp, self.sequence, datagram);
         self.sequence = self.sequence.next();
         self.replies += 1;
+        *ready = Some(session.common.clock.now());
         let fault = session.common.faults.of_reply(session.device.device_number(), self.replies);
         let delay_line = delay_line.as_deref();
         let send = |datagram: &[u8]| match delay_line {
@@ -82,15 +94,17 @@ impl Downlink {
             Some(line) => {
                 let delays = &session.common.backend.delay;
                 let turn = frame.sequence.get() as usize % delays.len();
-                line.send_at(way.arrived + delays[turn], datagram, way.to);
-                Ok(())
+                let taken = line.send_at(way.arrived + delays[turn], datagram, way.to);
+                if taken { Ok(()) } else { Err(DropCause::SendFailed) }
             }
         };
+        let fault = if self.closed { ReplyFault::None } else { fault };
         deliver(&session.common.counters, fault, datagram, &mut self.held, send)
     }
 
     /// The session has ended: tells whether an answer is left that will never go out.
     pub(super) fn close(&mut self) -> bool {
+        self.closed = true;
         self.held.take().is_some()
     }
 }

@@ -223,8 +223,11 @@ impl<A: Activity> RunQueue<A> {
         }
         if state.slots[worker].state == WorkerState::Starting {
             state.slots[worker].state = WorkerState::Serving;
-            let nothing = state.serve();
-            assert!(nothing.is_empty(), "one more worker takes nothing from the others");
+            // When the pool ends, everything is for whoever is left.
+            if state.phase == Phase::Serving {
+                let nothing = state.serve();
+                assert!(nothing.is_empty(), "one more worker takes nothing from the others");
+            }
         }
         loop {
             let draining = state.slots[worker].state == WorkerState::Draining;
@@ -247,6 +250,8 @@ impl<A: Activity> RunQueue<A> {
         state.account(self.clock.now());
         state.slots[worker].state = WorkerState::Gone;
         state.threads -= 1;
+        // It may have been woken for what is now left to others.
+        self.ring_for_what_waits(&mut state);
         drop(state);
         self.worker_left.notify_all();
         None
@@ -254,6 +259,15 @@ impl<A: Activity> RunQueue<A> {
 
     fn ring_for(&self, state: &mut State<A>, choice: Choice) {
         if let Some(worker) = state.sleeper_for(choice) {
+            self.bells[worker].notify_one();
+        }
+    }
+
+    /// Wakes a sleeper for each activation that waits: too many do no harm, too few would let one
+    /// wait beside idle workers.
+    fn ring_for_what_waits(&self, state: &mut State<A>) {
+        for _ in 0..state.queues.waiting() {
+            let Some(worker) = state.sleeper_for(Choice::Central) else { return };
             self.bells[worker].notify_one();
         }
     }
@@ -288,12 +302,7 @@ impl<A: Activity> RunQueue<A> {
             let choice = dispatch(&mut state, &activity, since, now);
             self.ring_for(&mut state, choice);
         }
-        // A worker that leaves may have been woken for what is in the central queue.
-        while state.queues.waiting() > state.woken
-            && let Some(worker) = state.sleeper_for(Choice::Central)
-        {
-            self.bells[worker].notify_one();
-        }
+        self.ring_for_what_waits(&mut state);
         state.account(now);
         to_start
     }

@@ -332,3 +332,12 @@ fn an_idle_worker_counts_while_work_waits_for_another_and_never_with_one_queue()
         assert_eq!(pool.drain(PATIENCE), 0);
     }
 }
+
+#[test]
+fn workers_that_arrive_while_the_pool_ends_end_with_it() {
+    for _ in 0..100 {
+        let pool = pool_with(1, Dispatch::LeastPending);
+        pool.resize(MOST).unwrap();
+        assert_eq!(pool.drain(PATIENCE), 0);
+    }
+}

@@ -110,6 +110,10 @@ fn answer(method: &Method, path: &str, source: &impl Source) -> Response<Full<By
             let json = serde_json::to_vec(&source.status()).expect("a status has no odd keys");
             response(StatusCode::OK, "application/json", json)
         }
+        // They are handed out once, and HEAD hands nothing out.
+        "/frames" if *method == Method::HEAD => {
+            response(StatusCode::OK, "application/octet-stream", "")
+        }
         "/frames" => response(StatusCode::OK, "application/octet-stream", source.frames()),
         _ => response(StatusCode::OK, TEXT, PATHS),
     }

@@ -42,7 +42,8 @@ pub(crate) struct Observer {
 impl Source for Observer {
     fn status(&self) -> Status {
         let Common { clock, counters, backend, burn, faults, timeouts, .. } = &*self.common;
-        let totals: Vec<Totals> = self.ledgers.iter().map(|ledger| ledger.totals()).collect();
+        let now = clock.now();
+        let totals: Vec<Totals> = self.ledgers.iter().map(|ledger| ledger.totals(now)).collect();
         let together = |of: fn(&Totals) -> &TimeHistogram| {
             let mut all = TimeHistogram::default();
             for totals in &totals {
@@ -50,7 +51,6 @@ impl Source for Observer {
             }
             all.to_status()
         };
-        let now = clock.now();
         let counters = counters.snapshot();
         let leaked = counters.faults.leak_per_frame * faults.leak_per_frame() as u64;
         Status {
@@ -97,6 +97,7 @@ impl Observer {
     fn pool(&self, queue: &QueueView, totals: &[Totals]) -> PoolStatus {
         let vitals = self.vitals.lock().expect("nothing panics while it holds the vitals");
         let serving = queue.pending.len();
+        let active = queue.count(WorkerState::Starting) + queue.count(WorkerState::Serving);
         let pending = self.common.counters.pending();
         let workers = queue.workers.iter().zip(totals).enumerate();
         let workers = workers
@@ -112,11 +113,10 @@ impl Observer {
         PoolStatus {
             dispatch: self.dispatch,
             serving,
-            starting: queue.count(WorkerState::Starting) + queue.count(WorkerState::Serving)
-                - serving,
+            starting: active - serving,
             draining: queue.count(WorkerState::Draining),
             pending,
-            load_percent: pending as f64 / serving as f64 / FULL_LOAD_PENDING * 100.0,
+            load_percent: pending as f64 / active as f64 / FULL_LOAD_PENDING * 100.0,
             idle_while_waiting_s: queue.idle_while_waiting.as_secs_f64(),
             workers: workers.collect(),
         }

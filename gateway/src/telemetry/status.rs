@@ -69,7 +69,7 @@ pub(crate) struct PoolStatus {
     pub(crate) draining: usize,
     /// Frames accepted and not yet done with.
     pub(crate) pending: u64,
-    /// Production's load: mean pending per serving worker over 5, in percent.
+    /// Production's load: mean pending per worker, those starting included, over 5, in percent.
     pub(crate) load_percent: f64,
     /// How long, altogether, some worker was idle while work waited for another.
     pub(crate) idle_while_waiting_s: f64,

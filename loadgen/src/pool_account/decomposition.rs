@@ -6,7 +6,8 @@
 //! ```
 //! Planned, sent and answered are ours, arrived, taken and done the gateway's; both read
 //! `CLOCK_MONOTONIC` of one host, and both place kernel stamps on it. The parts add up to the
-//! response latency by construction, so what is checked is that none is below zero.
+//! response latency by construction; what is checked is that none is below zero, by more than the
+//! clocks may disagree.
 
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ const UNCERTAINTY_NS: i128 = 50_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parts {
     pub(super) generator: u64,
-    pub(super) up: u64,
+    /// May be below zero by what two clocks disagree.
+    pub(super) up: i64,
     pub(super) queue: u64,
     pub(super) work: u64,
-    pub(super) back: u64,
+    /// As `up`.
+    pub(super) back: i64,
     pub(super) whole: u64,
     /// A part was below zero, by more than can be.
     contradiction: bool,
@@ -38,10 +41,10 @@ pub(super) struct Decomposition {
     frames: u64,
     contradictions: u64,
     generator: u128,
-    up: u128,
+    up: i128,
     queue: u128,
     work: u128,
-    back: u128,
+    back: i128,
     whole: u128,
 }
 
@@ -49,16 +52,17 @@ impl Parts {
     /// `None` while the end of the way is not known, or its beginning not any more.
     pub(super) fn of(passage: &Passage, arrived: Moment, journey: &Journey) -> Option<Self> {
         let (generator, whole) = (journey.send_lag?, journey.latency?);
+        let worked = passage.worked?;
         let at = |moment: Moment| i128::from(moment.as_nanos());
         let sent = at(journey.planned + generator);
-        let done = at(arrived + passage.queued + passage.worked);
+        let done = at(arrived + passage.queued + worked);
         let (up, back) = (at(arrived) - sent, at(journey.planned + whole) - done);
         Some(Self {
             generator: nanos(generator),
-            up: positive(up),
+            up: signed(up),
             queue: nanos(passage.queued),
-            work: nanos(passage.worked),
-            back: positive(back),
+            work: nanos(worked),
+            back: signed(back),
             whole: nanos(whole),
             contradiction: up.min(back) < -UNCERTAINTY_NS,
         })
@@ -70,31 +74,32 @@ impl Decomposition {
         self.frames += 1;
         self.contradictions += u64::from(parts.contradiction);
         self.generator += u128::from(parts.generator);
-        self.up += u128::from(parts.up);
+        self.up += i128::from(parts.up);
         self.queue += u128::from(parts.queue);
         self.work += u128::from(parts.work);
-        self.back += u128::from(parts.back);
+        self.back += i128::from(parts.back);
         self.whole += u128::from(parts.whole);
     }
 
     pub(super) fn record(&self) -> Option<DecompositionRecord> {
         // Four decimals of a millisecond, as everywhere in the record.
-        let mean = |sum: u128| (sum as f64 / self.frames as f64 / 100.0).round() / 1e4;
+        let rounded = |sum: f64| (sum / self.frames as f64 / 100.0).round() / 1e4;
+        let (mean, signed) = (|sum: u128| rounded(sum as f64), |sum: i128| rounded(sum as f64));
         (self.frames > 0).then(|| DecompositionRecord {
             frames: self.frames,
             generator_ms: mean(self.generator),
-            up_ms: mean(self.up),
+            up_ms: signed(self.up),
             queue_ms: mean(self.queue),
             work_ms: mean(self.work),
-            back_ms: mean(self.back),
+            back_ms: signed(self.back),
             whole_ms: mean(self.whole),
             contradictions: self.contradictions,
         })
     }
 }
 
-fn positive(nanos: i128) -> u64 {
-    u64::try_from(nanos.max(0)).unwrap_or(u64::MAX)
+fn signed(nanos: i128) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -116,7 +121,7 @@ mod tests {
             timestamp: MediaTimestamp::from_millis(60),
             arrived: Duration::ZERO,
             queued: us(queued),
-            worked: us(worked),
+            worked: Some(us(worked)),
         }
     }
 
@@ -130,9 +135,9 @@ mod tests {
     fn the_parts_add_up_to_the_whole() {
         let arrived = Moment::from_millis(1000) + us(130);
         let parts = Parts::of(&passage(200, 300), arrived, &journey()).unwrap();
-        let seen = [parts.generator, parts.up, parts.queue, parts.work, parts.back];
-        assert_eq!(seen, [100_000, 30_000, 200_000, 300_000, 370_000]);
-        assert_eq!(seen.iter().sum::<u64>(), parts.whole);
+        let ours = [parts.generator, parts.queue, parts.work];
+        assert_eq!(ours, [100_000, 200_000, 300_000]);
+        assert_eq!((parts.up, parts.back, parts.whole), (30_000, 370_000, 1_000_000));
         let mut sums = Decomposition::default();
         assert_eq!(sums.record(), None);
         (0..3).for_each(|_| sums.add(&parts));

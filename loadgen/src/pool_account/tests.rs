@@ -119,7 +119,7 @@ fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
         timestamp,
         arrived: Duration::ZERO,
         queued: Duration::from_millis(2),
-        worked: Duration::from_millis(3),
+        worked: Some(Duration::from_millis(3)),
     };
     let passages = vec![
         passage(call.ssrc, call.timestamp(0)),
@@ -143,7 +143,9 @@ fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
         readings: 1,
         unread: 1,
         frames: 2,
+        to_the_end: false,
         frames_left_out: 5,
+        frames_missing: 4,
         frames_unmatched: 2,
     };
     assert_eq!(coverage, expected);

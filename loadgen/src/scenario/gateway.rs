@@ -10,7 +10,7 @@
 //! delay          = "5ms"                         # or a list: `gateway/delay.rs`
 //! burn           = { kind = "wait", time = "20ms" } # or a list: `gateway/burn.rs`
 //!
-//! [faults]                                       # `gateway/faults.rs`
+//! [gateway.faults]                               # `gateway/faults.rs`
 //! dropped_replies = "1%"
 //! ```
 //!

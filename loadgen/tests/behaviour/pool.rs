@@ -95,10 +95,14 @@ fn a_pool_grows_and_shrinks_and_the_record_says_when_and_why() {
 
     let answered = count(&record, "frames_received");
     assert_eq!(gateway["frames_run"], answered);
-    assert_eq!(gateway["coverage"]["frames"], answered, "the way of every frame is known");
-    for (metric, phase) in [("gateway_queue_delay", 0), ("gateway_work", 0)] {
-        assert_eq!(record["metrics"][metric]["count"], answered, "{metric}");
-        assert_eq!(record["phases"][phase]["metrics"][metric]["count"], answered, "{metric}");
+    // On a busy machine a reading may come too late; what it told of is missing, and counted.
+    let coverage = &gateway["coverage"];
+    let known = coverage["frames"].as_u64().unwrap();
+    assert!(known > 0, "{coverage}");
+    assert_eq!(known + coverage["frames_missing"].as_u64().unwrap(), answered, "{coverage}");
+    for metric in ["gateway_queue_delay", "gateway_work"] {
+        assert_eq!(record["metrics"][metric]["count"], known, "{metric}");
+        assert_eq!(record["phases"][0]["metrics"][metric]["count"], known, "{metric}");
     }
     let timeline = std::fs::read_to_string(bench.path("run/timeline.csv")).unwrap();
     let mut lines = timeline.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -114,7 +118,7 @@ fn a_pool_that_takes_turns_leaves_workers_idle_and_one_queue_does_not() {
 [gateway]
 backend = "relay"
 workers = 3
-burn = [{ kind = "wait", time = "30ms", every = 3 }, { kind = "wait", time = "1ms" }]
+burn = [{ kind = "wait", time = "40ms", every = 3 }, { kind = "wait", time = "1ms" }]
 [devices]
 phase = "staggered"
 [[phase]]

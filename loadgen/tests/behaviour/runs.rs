@@ -148,7 +148,7 @@ fn every_setting_of_the_autoscaler_is_one_that_the_gateway_reads() {
         autoscaler_as_the_gateway_reads(&format!("autoscaler = \"{name}\"\nworkers.min = 7"));
     }
     let read = autoscaler_as_the_gateway_reads(
-        "workers = { min = 1, max = 64 }\n[gateway.autoscaler]\ncheck = \"10ms\"\n\
+        "workers = { min = 1, max = 256 }\n[gateway.autoscaler]\ncheck = \"100ms\"\n\
          up_cooldown = \"1h\"\ndown_cooldown = \"0s\"\nwindow = \"100ms\"\n\
          hysteresis_percent = 100\nutilisation_percent = 10\nstanding_delay = \"10s\"\n\
          smoothing = \"100ms\"",
@@ -159,8 +159,8 @@ fn every_setting_of_the_autoscaler_is_one_that_the_gateway_reads() {
         AutoscaleSettings {
             policy: Policy::QueueDelay,
             min: 1,
-            max: Some(64),
-            check: Some(ms(10)),
+            max: Some(256),
+            check: Some(ms(100)),
             up_cooldown: Some(Duration::from_hours(1)),
             down_cooldown: Some(Duration::ZERO),
             window: ms(100),

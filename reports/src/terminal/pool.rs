@@ -60,6 +60,12 @@ fn write_known(out: &mut String, run: &RunRecord, gateway: &GatewayRecord) -> Re
         let late = thousands(gateway.worker_timeouts);
         row(out, "", &format!("{late} frames waited too long for a worker and were dropped"))?;
     }
+    for rule in gateway.burn.as_array().into_iter().flatten() {
+        row(out, "", &format!("extra work per frame: {}", pairs(rule)))?;
+    }
+    if gateway.faults.as_object().is_some_and(|faults| !faults.is_empty()) {
+        row(out, "faults", &format!("switched on: {}", pairs(&gateway.faults)))?;
+    }
     if let Some(way) = &gateway.decomposition {
         let ms = super::millis_text;
         let text = format!(
@@ -81,17 +87,16 @@ fn write_known(out: &mut String, run: &RunRecord, gateway: &GatewayRecord) -> Re
             )?;
         }
     }
-    for rule in gateway.burn.as_array().into_iter().flatten() {
-        row(out, "", &format!("extra work per frame: {}", pairs(rule)))?;
-    }
-    if gateway.faults.as_object().is_some_and(|faults| !faults.is_empty()) {
-        row(out, "faults", &format!("switched on: {}", pairs(&gateway.faults)))?;
-    }
     write_changes(out, scaling)?;
     let coverage = &gateway.coverage;
-    if coverage.unread > 0 || coverage.frames_left_out > 0 {
-        let (unread, left_out) = (coverage.unread, thousands(coverage.frames_left_out));
-        row(out, "gaps", &format!("{unread} readings came too late, {left_out} frames left out"))?;
+    let unknown = coverage.frames_left_out + coverage.frames_missing;
+    if coverage.unread > 0 || unknown > 0 {
+        let unread = coverage.unread;
+        let ways = format!("the way of {} frames is not known", thousands(unknown));
+        row(out, "gaps", &format!("{unread} readings came too late; {ways}"))?;
+    }
+    if !coverage.to_the_end {
+        row(out, "", "the last reading is missing: the end of the run is not in these rows")?;
     }
     Ok(())
 }
@@ -119,10 +124,13 @@ fn write_busy(out: &mut String, run: &RunRecord, scaling: &ScalingRecord) -> Res
     if scaling.policy == "fixed" {
         return Ok(());
     }
-    let carried = scaling.min as f64 * BUSY_ENOUGH;
-    let needed = if max > carried { "needed" } else { "not needed" };
-    let min = scaling.min;
-    row(out, "", &format!("scaling was {needed}: {min} workers carry {carried:.1} at 70 %"))
+    let (min, carried) = (scaling.min, scaling.min as f64 * BUSY_ENOUGH);
+    let text = if max > carried {
+        format!("scaling was needed: in the busiest second more than {min} workers carry at 70 %")
+    } else {
+        format!("scaling was not needed: never more than {min} workers carry at 70 %, {carried:.1}")
+    };
+    row(out, "", &text)
 }
 
 fn write_changes(out: &mut String, scaling: &ScalingRecord) -> Result {

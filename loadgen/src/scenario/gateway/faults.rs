@@ -88,7 +88,9 @@ impl fmt::Display for Faults {
         let table = Table::try_from(self).expect("faults are a table of plain values");
         let on = table.iter().filter_map(|(name, value)| match value {
             Value::Boolean(false) => None,
-            Value::String(share) if share == "0%" => None,
+            Value::String(none) if ["0%", "0s", "0ms", "0us", "0B"].contains(&none.as_str()) => {
+                None
+            }
             _ if name == "seed" => None,
             Value::Boolean(true) => Some(name.clone()),
             Value::Table(stall) => {

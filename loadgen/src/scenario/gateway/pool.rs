@@ -10,7 +10,7 @@ use toml::Spanned;
 use crate::scenario::values::{HOUR, MS, SECOND, Whole, Within};
 
 /// The most workers that a scenario may ask for.
-const MAX_WORKERS: u32 = 64;
+const MAX_WORKERS: u32 = 256;
 /// The gateway's own bounds, where a scenario names none.
 const DEFAULT_MIN: u32 = 2;
 const DEFAULT_MAX: u32 = 8;
@@ -19,7 +19,7 @@ const DEFAULT_MAX_EXTREME: u32 = 6;
 /// The gateway's codec workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// Always so many, 1 to 64.
+    /// Always so many, 1 to 256.
     Fixed(u32),
     /// As many as the autoscaler decides.
     Scaled(Autoscale),
@@ -39,8 +39,8 @@ pub struct Autoscale {
     /// The most workers, from `workers`.
     #[serde(skip_deserializing)]
     max: Option<u32>,
-    /// Time between two checks, 10 ms to 1 h.
-    check: Option<Within<{ 10 * MS }, HOUR>>,
+    /// Time between two checks, 100 ms to 1 h.
+    check: Option<Within<{ 100 * MS }, HOUR>>,
     /// Least time from any change to one upwards, 0 to 1 h.
     up_cooldown: Option<Within<0, HOUR>>,
     /// Least time from any change to one downwards, 0 to 1 h.

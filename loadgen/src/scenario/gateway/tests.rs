@@ -130,8 +130,8 @@ fn burn_and_faults_are_shown_in_a_few_words() {
 #[test]
 fn mistakes_are_shown_where_they_are_with_what_is_allowed() {
     for (gateway, seen, reason) in [
-        ("workers = 65", "65", "`gateway.workers`: 65 workers: allowed are 1 to 64"),
-        ("workers = \"4\"", "\"4\"", "a number from 1 to 64, or a range"),
+        ("workers = 257", "257", "`gateway.workers`: 257 workers: allowed are 1 to 256"),
+        ("workers = \"4\"", "\"4\"", "a number from 1 to 256, or a range"),
         ("workers = { min = 0 }", "0", "`gateway.workers.min`: 0 is out of range: allowed are 1"),
         ("workers = { mni = 1 }", "mni", "unknown key `mni` in `gateway.workers`"),
         (
@@ -142,7 +142,7 @@ fn mistakes_are_shown_where_they_are_with_what_is_allowed() {
         ("workers = { max = 1 }", "{ max = 1 }", "`min` is 2 where none is given: write"),
         ("autoscaler = \"queue-dely\"", "\"queue-dely\"", "did you mean `queue-delay`?"),
         ("autoscaler = 3", "3", "an autoscaler, for example"),
-        ("autoscaler = { check = \"9ms\" }", "\"9ms\"", "allowed are 10ms to 3600s"),
+        ("autoscaler = { check = \"9ms\" }", "\"9ms\"", "allowed are 100ms to 3600s"),
         ("autoscaler = { max = 4 }", "max", "unknown key `max` in `gateway.autoscaler`"),
         ("autoscaler = { utilisation_percent = 5 }", "5", "allowed are 10 to 100"),
         (
