@@ -8,6 +8,7 @@ use measure::record::{FailureRecord, Measurements};
 use protocol::{FrameDuration, Moment};
 
 use crate::device::CallOutcome;
+use crate::experience;
 use crate::line::CallFailure;
 use crate::media::checker::CheckerReport;
 use crate::media::listener::ListenerReport;
@@ -78,6 +79,7 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     for phase in &phases {
         overall.merge(phase);
     }
+    experience::add(parts.received, &mut overall);
     overall.count(Metric::SendRefused, parts.received.refused);
     overall.count(Metric::Decoded, parts.checked.decoded);
     overall.count(Metric::DecodeFailed, parts.checked.failed);
@@ -249,6 +251,8 @@ mod tests {
             calls: Vec::new(),
             kernel_drops: 0,
             clock_step: Duration::ZERO,
+            ipdv: times(),
+            pdv: times(),
             refused: 0,
         };
         collect(&Parts {

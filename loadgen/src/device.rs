@@ -243,6 +243,7 @@ async fn open_media(
         nonce: grant.nonce,
         frame,
         downlink_frame: grant.downlink.frame,
+        downlink_rate: grant.downlink.sample_rate,
         first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
         leave: planned.leave,
     })))

@@ -7,7 +7,9 @@
 
 pub mod collect;
 pub mod device;
+pub mod experience;
 pub mod gateway_process;
+pub mod integrity;
 pub mod line;
 pub mod media;
 pub mod plan;

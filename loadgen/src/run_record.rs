@@ -12,6 +12,7 @@ use platform::{Host, Priority};
 use serde_json::{Value, json};
 
 use crate::collect::millis;
+use crate::experience;
 use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
 use crate::scenario::Scenario;
@@ -72,6 +73,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         metrics: performed.collected.overall.to_map(),
         method: method(scenario, &performed),
         gateway: performed.timeline.gateway.clone(),
+        players: Some(experience::players(&performed.received)),
         failures: performed.collected.failures,
     };
     directory.write("timeline.csv", &performed.timeline.to_csv())?;

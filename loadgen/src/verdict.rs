@@ -88,6 +88,14 @@ fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<(f64, u64)>
         None => measured.overall,
         Some(name) => measured.phases.iter().find(|(phase, _)| phase == name)?.1,
     };
+    if threshold.metric.is_per_device() {
+        let devices = scope.devices(threshold.metric)?;
+        let seen = match threshold.statistic {
+            Some(statistic) => devices.statistic(statistic)?,
+            None => devices.pooled()?,
+        };
+        return Some((seen, devices.count()));
+    }
     if let Some(statistic) = threshold.statistic {
         let samples = scope.sampled(threshold.metric)?;
         return Some((samples.statistic(statistic)?, samples.count()));

@@ -28,6 +28,15 @@ pub struct Voice {
     pub packets: Vec<Box<[u8]>>,
 }
 
+impl Voice {
+    /// The packet that stands at `share` of the clip, in 1/2³².
+    pub fn packet_at(&self, share: u32) -> usize {
+        let packets = self.packets.len() as u64;
+        usize::try_from((packets * u64::from(share)) >> 32)
+            .expect("an index below the number of packets")
+    }
+}
+
 /// A clip that cannot be used.
 #[derive(Debug)]
 pub struct VoiceError {

@@ -5,6 +5,64 @@
 //! for random loss, above 1 for bursts, below 1 for loss that is spread out. For the Gilbert model
 //! (good → bad with p, bad → good with r, all lost while bad) it is 1 / (p + r).
 
+/// How far behind the newest a frame may arrive and still count.
+const REACH: u64 = 1024;
+
+/// Turns arrivals in any order into the fates of frames in theirs. Constant memory: a frame that is
+/// [`REACH`] behind the newest is judged, and one that arrives after that stays lost.
+#[derive(Clone, Debug)]
+pub struct FrameFates {
+    /// The first frame that is not judged yet.
+    base: u64,
+    /// One bit for each frame from `base` on, at its number modulo the reach.
+    arrived: [u64; (REACH / 64) as usize],
+    runs: LossRuns,
+}
+
+impl FrameFates {
+    /// Before the first frame.
+    pub const fn new() -> Self {
+        let runs = LossRuns { total: 0, lost: 0, runs: 0, longest: 0, current: 0 };
+        Self { base: 0, arrived: [0; (REACH / 64) as usize], runs }
+    }
+
+    /// `frame` has arrived.
+    pub fn arrived(&mut self, frame: u64) {
+        if frame < self.base {
+            return;
+        }
+        self.judge_before((frame + 1).saturating_sub(REACH));
+        let (word, bit) = place(frame);
+        self.arrived[word] |= bit;
+    }
+
+    /// The runs, when so many frames were sent and all that arrive have arrived.
+    pub fn finish(mut self, frames_sent: u64) -> LossRuns {
+        self.judge_before(frames_sent);
+        self.runs
+    }
+
+    fn judge_before(&mut self, end: u64) {
+        while self.base < end {
+            let (word, bit) = place(self.base);
+            self.runs.frame(self.arrived[word] & bit == 0);
+            self.arrived[word] &= !bit;
+            self.base += 1;
+        }
+    }
+}
+
+impl Default for FrameFates {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn place(frame: u64) -> (usize, u64) {
+    let index = frame % REACH;
+    ((index / 64) as usize, 1 << (index % 64))
+}
+
 /// The loss runs of one stream, or of many pooled; constant memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossRuns {
@@ -90,6 +148,24 @@ mod tests {
         let mut runs = LossRuns::default();
         fates.chars().for_each(|fate| runs.frame(fate == 'x'));
         runs
+    }
+
+    #[test]
+    fn frames_are_judged_in_their_order_whatever_that_of_their_arrivals() {
+        let fates = |arrivals: &[u64], sent| {
+            let mut fates = FrameFates::new();
+            for frame in arrivals {
+                fates.arrived(*frame);
+            }
+            let runs = fates.finish(sent);
+            (runs.total(), runs.lost(), runs.runs(), runs.longest_run())
+        };
+        assert_eq!(fates(&[0, 1, 2], 3), (3, 0, 0, 0));
+        assert_eq!(fates(&[2, 0, 5, 3, 3], 7), (7, 3, 3, 1), "1, 4 and 6 are missing");
+        assert_eq!(fates(&[], 4), (4, 4, 1, 4));
+        // 2,000 after 0: all between are lost but those that still arrive within reach.
+        assert_eq!(fates(&[0, 2000, 1000, 10], 2001), (2001, 1998, 2, 999));
+        assert_eq!(fates(&[5000], 5001), (5001, 5000, 1, 5000));
     }
 
     #[test]

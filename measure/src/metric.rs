@@ -107,6 +107,34 @@ catalogue! {
         "From the instant a frame was really sent to the kernel receiving its answer; hides the generator's own delay, so it stands beside the response latency and never replaces it.";
     SendLag, "send_lag", Time,
         "From the instant a frame was planned to be sent to the send call.";
+    Ipdv, "ipdv", Time,
+        "Size of the difference in delay between an answer and the one before it (RFC 3393), over all devices' packets.";
+    Pdv, "pdv", Time,
+        "Delay of an answer above the smallest of its device (RFC 5481), over all devices' packets: its quantiles are the buffer depths that would lose the rest.";
+    Rfc3550Jitter, "rfc3550_jitter", Time,
+        "A device's interarrival jitter (RFC 3550, A.8), the mean of the estimator over its packets; pooled: the mean over devices.";
+    InterarrivalSigma, "interarrival_sigma", Time,
+        "Standard deviation of a device's gaps between arrivals from the gaps that were due; pooled: the mean over devices.";
+    EffectiveLoss, "effective_loss", Percent,
+        "Share of frames that the device could not play: lost, too late, or without room in its queue.";
+    BurstRatio, "burst_ratio", Number,
+        "Mean run of frames that were not played over the mean run that random loss would give (G.107): above 1 for bursts.";
+    LongestLossRun, "longest_loss_run", Number,
+        "Most frames in a row that were not answered; pooled: the most of any device.";
+    QueueOverflow, "queue_overflow", Number,
+        "Frames that found the device's queue of 40 packets full; pooled: of all devices.";
+    StutterPerMinute, "stutter_per_minute", Number,
+        "Audible gaps of 40 ms and more in what the device played, in a minute.";
+    InterruptionsPerMinute, "interruptions_per_minute", Number,
+        "Gaps of 150 ms and more in what the device played, in a minute.";
+    ConcealedRatio, "concealed_ratio", Percent,
+        "Share of what the device put out that was not original.";
+    LongestGap, "longest_gap", Time,
+        "The longest gap in what the device played; pooled: the longest of any.";
+    PlayoutDepth, "playout_depth", Time,
+        "Depth of a fixed buffer with which at most 1 % of the answers would have been late; rounded up.";
+    MosIndicative, "mos_indicative", Number,
+        "Indicative opinion score by the E-model, from effective loss, burst ratio and mean latency; for comparing, not a measurement of calls.";
     ReceiveLag, "receive_lag", Time,
         "From the kernel receiving an answer to the generator looking at it.";
     SessionsPlanned, "sessions_planned", Count,
@@ -181,21 +209,43 @@ impl Metric {
         Metric::ALL.iter().copied().find(|metric| metric.name() == name)
     }
 
-    /// Whether it is a distribution of samples rather than a count.
+    /// Whether it is a distribution of samples rather than a count or a number a device.
     pub fn is_distribution(self) -> bool {
-        self.quantity().recorded_range().is_some()
+        self.quantity().recorded_range().is_some() && !self.is_per_device()
+    }
+
+    /// Whether each device has it once, and all of them together.
+    pub const fn is_per_device(self) -> bool {
+        matches!(
+            self,
+            Self::Rfc3550Jitter
+                | Self::InterarrivalSigma
+                | Self::EffectiveLoss
+                | Self::BurstRatio
+                | Self::LongestLossRun
+                | Self::QueueOverflow
+                | Self::StutterPerMinute
+                | Self::InterruptionsPerMinute
+                | Self::ConcealedRatio
+                | Self::LongestGap
+                | Self::PlayoutDepth
+                | Self::MosIndicative
+        )
     }
 
     /// Whether it is known for the whole run only, and not for a phase of it.
     pub const fn is_whole_run_only(self) -> bool {
-        matches!(
-            self,
-            Self::Decoded
-                | Self::DecodeFailed
-                | Self::GatewayExits
-                | Self::ScalingChanges
-                | Self::WorkerTimeouts
-        )
+        self.is_per_device()
+            || matches!(
+                self,
+                Self::Ipdv
+                    | Self::Pdv
+                    | Self::Decoded
+                    | Self::DecodeFailed
+                    | Self::GatewayExits
+                    | Self::ScalingChanges
+                    | Self::WorkerTimeouts
+            )
     }
 
     /// Whether only the reference gateway, being a process of ours, has it.

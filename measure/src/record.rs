@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::gateway_record::GatewayRecord;
 use crate::metric::{Metric, Quantity};
+use crate::per_device::PerDevice;
+use crate::playout_record::PlayersRecord;
 use crate::recorder::{Distribution, Statistic};
 use crate::validity::Validity;
 
@@ -52,6 +54,9 @@ pub struct RunRecord {
     /// tell.
     #[serde(default)]
     pub gateway: Option<GatewayRecord>,
+    /// What each kind of player made of the answers; `null` in older records.
+    #[serde(default)]
+    pub players: Option<PlayersRecord>,
     /// What went wrong with sessions, most frequent first.
     pub failures: Vec<FailureRecord>,
     /// How the measurement was done: samples, sockets, clocks.
@@ -152,6 +157,8 @@ pub type MetricMap = BTreeMap<String, MetricRecord>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum MetricRecord {
+    /// One number a device, and one of all together.
+    PerDevice(DevicesSummary),
     /// A distribution of samples; the statistics are `null` without samples.
     Distribution(Summary),
     /// A count.
@@ -161,6 +168,25 @@ pub enum MetricRecord {
         /// The number.
         value: f64,
     },
+}
+
+/// What each device has once, in a few numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DevicesSummary {
+    /// The unit of every number.
+    pub unit: String,
+    /// That of all devices together; `null` where there is none.
+    pub pooled: Option<f64>,
+    /// Devices that have one.
+    pub devices: u64,
+    /// Median over the devices.
+    pub p50: Option<f64>,
+    /// Arithmetic mean over the devices.
+    pub mean: Option<f64>,
+    /// The mean of the worst 1 % of devices.
+    pub worst_1pct: Option<f64>,
+    /// The worst device.
+    pub worst: Option<f64>,
 }
 
 /// A distribution in a few numbers.
@@ -213,6 +239,7 @@ fn rounded(shown: f64) -> f64 {
 pub struct Measurements {
     distributions: BTreeMap<Metric, Distribution>,
     counts: BTreeMap<Metric, u64>,
+    devices: BTreeMap<Metric, PerDevice>,
 }
 
 impl Measurements {
@@ -235,6 +262,17 @@ impl Measurements {
     /// Adds one sample in recorded units.
     pub fn sample(&mut self, metric: Metric, recorded: u64) {
         self.distribution(metric).record(recorded);
+    }
+
+    /// Sets what each device has once; nothing of this is merged.
+    pub fn of_devices(&mut self, metric: Metric, numbers: PerDevice) {
+        debug_assert!(metric.is_per_device(), "{metric:?}");
+        self.devices.insert(metric, numbers);
+    }
+
+    /// What each device has once; `None` when it was not taken.
+    pub fn devices(&self, metric: Metric) -> Option<&PerDevice> {
+        self.devices.get(&metric)
     }
 
     fn distribution(&mut self, metric: Metric) -> &mut Distribution {
@@ -270,7 +308,20 @@ impl Measurements {
             let unit = metric.quantity().unit().to_owned();
             (metric.name().to_owned(), MetricRecord::Value { unit, value: count as f64 })
         });
-        distributions.chain(counts).collect()
+        let devices = self.devices.iter().map(|(metric, numbers)| {
+            let statistic = |one| numbers.statistic(one).map(rounded);
+            let summary = DevicesSummary {
+                unit: metric.quantity().unit().to_owned(),
+                pooled: numbers.pooled().map(rounded),
+                devices: numbers.count(),
+                p50: statistic(Statistic::Quantile(0.5)),
+                mean: statistic(Statistic::Mean),
+                worst_1pct: statistic(Statistic::WorstPercent),
+                worst: statistic(Statistic::Worst),
+            };
+            (metric.name().to_owned(), MetricRecord::PerDevice(summary))
+        });
+        distributions.chain(counts).chain(devices).collect()
     }
 }
 

@@ -31,15 +31,21 @@ pub enum Statistic {
     Max,
     /// The value that this share of samples, between 0 and 1, does not exceed.
     Quantile(f64),
+    /// The worst device; only of what each device has once.
+    Worst,
+    /// The mean of the worst 1 % of devices, of one at least; only of what each device has once.
+    WorstPercent,
 }
 
 impl Statistic {
-    /// Reads `min`, `mean`, `max`, or `p` and digits: `p50` is 0.50, `p99` 0.99, `p999` 0.999.
+    /// Reads `min`, `mean`, `max`, `worst`, `worst_1pct`, or `p` and digits: `p50` is 0.50, `p99` 0.99, `p999` 0.999.
     pub fn parse(text: &str) -> Option<Statistic> {
         match text {
             "min" => Some(Self::Min),
             "mean" => Some(Self::Mean),
             "max" => Some(Self::Max),
+            "worst" => Some(Self::Worst),
+            "worst_1pct" => Some(Self::WorstPercent),
             _ => {
                 let digits = text.strip_prefix('p')?;
                 // `p100` would be read as 0.100: a trailing zero behind two digits is no more exact.
@@ -60,6 +66,8 @@ impl fmt::Display for Statistic {
             Self::Min => f.write_str("min"),
             Self::Mean => f.write_str("mean"),
             Self::Max => f.write_str("max"),
+            Self::Worst => f.write_str("worst"),
+            Self::WorstPercent => f.write_str("worst_1pct"),
             Self::Quantile(share) => {
                 let digits = format!("{share:.6}");
                 let digits = digits.trim_start_matches("0.").trim_end_matches('0');
@@ -116,7 +124,8 @@ impl Distribution {
         self.quantity
     }
 
-    /// A statistic in shown units; `None` when there are no samples.
+    /// A statistic in shown units; `None` when there are no samples, and for the worst devices, of
+    /// which samples know nothing.
     pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
         if self.count() == 0 {
             return None;
@@ -126,6 +135,7 @@ impl Distribution {
             Statistic::Max => self.histogram.max() as f64,
             Statistic::Mean => self.sum as f64 / self.count() as f64,
             Statistic::Quantile(share) => self.histogram.value_at_quantile(share) as f64,
+            Statistic::Worst | Statistic::WorstPercent => return None,
         };
         Some(recorded / self.quantity.recorded_per_shown())
     }

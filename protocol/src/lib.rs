@@ -14,6 +14,7 @@ pub mod device_session;
 pub mod gateway_session;
 mod hello;
 pub mod identity;
+pub mod keystream;
 pub mod mcp;
 pub mod opus;
 pub mod packet;

@@ -467,6 +467,7 @@ mod tests {
             phases: Vec::<PhaseRecord>::new(),
             metrics: measured.to_map(),
             gateway: Some(gateway()),
+            players: None,
             failures: Vec::new(),
             method: BTreeMap::new(),
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use protocol::cipher::{MediaCipher, NonceTemplate};
-use protocol::{FrameDuration, MediaTimestamp, Moment, Sequence, Ssrc};
+use protocol::{FrameDuration, MediaTimestamp, Moment, SampleRate, Sequence, Ssrc};
 use tokio::sync::Notify;
 
 use crate::schedule::DeviceNumber;
@@ -36,6 +36,8 @@ pub struct Call {
     pub frame: FrameDuration,
     /// Audio in each packet of the downlink, as agreed in hello.
     pub downlink_frame: FrameDuration,
+    /// The sample rate of the downlink, as agreed in hello.
+    pub downlink_rate: SampleRate,
     /// When frame 0 is due.
     pub first_due: Moment,
     /// No frame is due at or after this moment.
@@ -102,6 +104,8 @@ pub struct CallParts {
     pub frame: FrameDuration,
     /// See [`Call::downlink_frame`].
     pub downlink_frame: FrameDuration,
+    /// See [`Call::downlink_rate`].
+    pub downlink_rate: SampleRate,
     /// See [`Call::first_due`].
     pub first_due: Moment,
     /// See [`Call::leave`].
@@ -111,8 +115,8 @@ pub struct CallParts {
 impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
-        let CallParts { device, socket, cipher, nonce, frame, downlink_frame, first_due, leave } =
-            parts;
+        let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
+        let CallParts { downlink_frame, downlink_rate, .. } = parts;
         Self {
             device,
             socket,
@@ -120,6 +124,7 @@ impl Call {
             ssrc: nonce.ssrc(),
             frame,
             downlink_frame,
+            downlink_rate,
             first_due,
             leave,
             uplink_done: Notify::new(),
@@ -274,6 +279,7 @@ pub(crate) mod tests {
             nonce,
             frame: FrameDuration::MS_60,
             downlink_frame: FrameDuration::MS_60,
+            downlink_rate: SampleRate::HZ_24000,
             first_due,
             leave: first_due + Duration::from_secs(1),
         })

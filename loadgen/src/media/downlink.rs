@@ -8,11 +8,13 @@ use protocol::packet::Header;
 use protocol::sequence::{Arrival, SequenceWindow};
 
 use super::call::Call;
+use super::experience::Experience;
 
 /// What is known of the answers to one call.
 pub(super) struct Downlink {
     pub(super) call: Arc<Call>,
     pub(super) window: SequenceWindow,
+    pub(super) experience: Experience,
     pub(super) latency_sum: Duration,
     pub(super) latency_max: Duration,
     pub(super) kernel_drops: u32,
@@ -32,8 +34,8 @@ pub(super) struct Heard<'a> {
 pub(super) enum What {
     /// The first answer to `frame`.
     Answer { frame: u64, reordered: bool },
-    /// Another answer to a frame.
-    Again,
+    /// Another answer to `frame`.
+    Again { frame: u64 },
     /// No media packet of this session, or the answer to no frame.
     Foreign,
 }
@@ -42,6 +44,7 @@ impl Downlink {
     /// The answers to `call`, before there are any.
     pub(super) fn new(call: Arc<Call>) -> Self {
         Self {
+            experience: Experience::new(call.frame.as_duration()),
             call,
             window: SequenceWindow::new(),
             latency_sum: Duration::ZERO,
@@ -66,7 +69,7 @@ impl Downlink {
         };
         let planned = call.due(frame);
         let what = match self.window.observe_certain(frame) {
-            Arrival::Duplicate => What::Again,
+            Arrival::Duplicate => What::Again { frame },
             // 1,024 frames late: whether it was answered before is not known; an answer of a minute
             // ago is of no use to anybody.
             Arrival::Stale | Arrival::Jump => What::Foreign,

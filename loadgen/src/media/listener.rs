@@ -14,12 +14,13 @@ use measure::{Distribution, Metric, Quantity};
 use platform::{
     Clock, Events, Poller, Priority, RealtimeOffset, ReceiveBatch, Waker, prioritise_thread,
 };
-use protocol::Moment;
 use protocol::opus::PacketShape;
+use protocol::{Moment, SampleRate};
 
 use super::call::Call;
 use super::checker::CheckerInbox;
 use super::downlink::{Downlink, What};
+use super::experience::Experienced;
 use crate::schedule::{DeviceNumber, PhaseTimes};
 
 /// How long the thread waits at most before it looks at its clock and its orders.
@@ -62,6 +63,10 @@ pub struct ListenerReport {
     pub kernel_drops: u64,
     /// The largest step between the kernel's stamps and the run's clock.
     pub clock_step: Duration,
+    /// Differences in delay between an answer and the one before it.
+    pub ipdv: Distribution,
+    /// Delays above the smallest of the same device.
+    pub pdv: Distribution,
     /// Refusals that were read off a socket here rather than by the pacer.
     pub refused: u64,
 }
@@ -96,6 +101,10 @@ pub struct CallArrivals {
     pub latency_sum: Duration,
     /// The largest response latency.
     pub latency_max: Duration,
+    /// The sample rate of the answers.
+    pub downlink_rate: SampleRate,
+    /// Jitter, loss and playout.
+    pub experienced: Experienced,
 }
 
 impl Listener {
@@ -131,6 +140,8 @@ impl Listener {
                 calls: Vec::new(),
                 kernel_drops: 0,
                 clock_step: Duration::ZERO,
+                ipdv: Distribution::new(Quantity::Time),
+                pdv: Distribution::new(Quantity::Time),
                 refused: 0,
             },
             phases,
@@ -261,22 +272,25 @@ impl ListenerThread {
         // What the kernel has received in time counts, whenever it is read.
         while self.read(token) {}
         if let Some(downlink) = self.downlinks[token].take() {
-            self.close(&downlink);
+            self.close(downlink);
             self.free.push(token);
         }
     }
 
-    fn close(&mut self, downlink: &Downlink) {
+    fn close(&mut self, downlink: Downlink) {
         let _ = self.shared.poller.remove(&downlink.call.socket);
         self.report.kernel_drops += u64::from(downlink.kernel_drops);
+        let sent = downlink.call.sent();
         self.report.calls.push(CallArrivals {
             device: downlink.call.device,
-            sent: downlink.call.sent(),
+            sent,
+            downlink_rate: downlink.call.downlink_rate,
             answered: downlink.call.answered(),
             reordered: downlink.window.reordered(),
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,
             latency_max: downlink.latency_max,
+            experienced: downlink.experience.finish(sent, &mut self.report.pdv),
         });
     }
 
@@ -317,11 +331,17 @@ impl ListenerThread {
             let counts = &mut self.counts[phase];
             match heard.what {
                 What::Foreign => counts.unmatched += 1,
-                What::Again => counts.duplicate += 1,
+                What::Again { frame } => {
+                    counts.duplicate += 1;
+                    downlink.experience.arrived(frame, at, false);
+                }
                 What::Answer { frame, reordered } => {
                     let arrivals = &mut self.report.phases[phase];
                     counts.received += 1;
                     counts.reordered += u64::from(reordered);
+                    if let Some(ipdv) = downlink.experience.arrived(frame, at, true) {
+                        self.report.ipdv.record(nanos(ipdv.magnitude()));
+                    }
                     let latency = at.since(heard.planned);
                     downlink.latency_sum += latency;
                     downlink.latency_max = downlink.latency_max.max(latency);
@@ -398,7 +418,7 @@ mod tests {
         let clock = Clock::start();
         let hold = Duration::from_secs(10);
         let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
-        let checker = Checker::start(0, protocol::SampleRate::HZ_24000).unwrap();
+        let checker = Checker::start(0, SampleRate::HZ_24000).unwrap();
         let listener =
             Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox(), Priority::Ordinary)
                 .unwrap();
@@ -446,6 +466,11 @@ mod tests {
         assert_eq!(report.calls.len(), 1);
         let of_call = &report.calls[0];
         assert_eq!((of_call.sent, of_call.answered), (4, 4));
+        let heard = &of_call.experienced;
+        assert_eq!((heard.loss.total(), heard.loss.lost()), (4, 0));
+        let played = &heard.xiaozhi;
+        assert_eq!((played.frames_played, played.frames_late, played.frames_duplicate), (3, 1, 1));
+        assert_eq!((report.ipdv.count(), report.pdv.count()), (3, 4));
         // Planned 0, 60, 120 and 180 ms after the start, and the answers came before: no latency
         // can be negative.
         assert!(of_call.latency_max < Duration::from_secs(10));

@@ -8,6 +8,7 @@
 pub mod call;
 pub mod checker;
 mod downlink;
+pub mod experience;
 pub mod listener;
 pub mod pacer;
 pub mod uplink;

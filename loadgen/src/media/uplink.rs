@@ -24,9 +24,7 @@ impl Uplink {
     /// The uplink of `call`, speaking with `voice` from `clip_offset` on (a share of the clip in
     /// 1/2³²); its first datagram is sealed.
     pub fn new(call: Arc<Call>, voice: Arc<Voice>, clip_offset: u32) -> Self {
-        let packets = voice.packets.len() as u64;
-        let packet = usize::try_from((packets * u64::from(clip_offset)) >> 32)
-            .expect("an index below the number of packets");
+        let packet = voice.packet_at(clip_offset);
         let longest = voice.packets.iter().map(|packet| packet.len()).max().unwrap_or(0);
         let buffer = vec![0; HEADER_LEN + longest].into_boxed_slice();
         let mut uplink = Self { call, voice, packet, frame: 0, buffer, len: 0 };

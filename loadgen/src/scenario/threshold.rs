@@ -135,15 +135,21 @@ fn subject(key: &str, phases: &[&str]) -> Result<(Metric, Option<Statistic>), (S
         .rsplit_once('.')
         .and_then(|(name, statistic)| Metric::by_name(name).map(|metric| (metric, statistic)));
     match by_statistic {
-        Some((metric, statistic)) if metric.is_distribution() => Statistic::parse(statistic)
-            .map(|statistic| (metric, Some(statistic)))
-            .ok_or_else(|| {
-                let allowed = ["min", "mean", "max", "p50", "p90", "p99", "p999"];
-                (
-                    format!("unknown statistic `{statistic}` of {}", metric.name()),
-                    suggestion(statistic, &allowed),
-                )
-            }),
+        Some((metric, statistic)) if metric.is_distribution() || metric.is_per_device() => {
+            let mut allowed = vec!["min", "mean", "max", "p50", "p90", "p99", "p999"];
+            if metric.is_per_device() {
+                allowed.extend(["worst", "worst_1pct"]);
+            }
+            Statistic::parse(statistic)
+                .filter(|_| metric.is_per_device() || !statistic.starts_with("worst"))
+                .map(|statistic| (metric, Some(statistic)))
+                .ok_or_else(|| {
+                    (
+                        format!("unknown statistic `{statistic}` of {}", metric.name()),
+                        suggestion(statistic, &allowed),
+                    )
+                })
+        }
         Some((metric, statistic)) => Err((
             format!("`{}` is a count and has no `{statistic}`", metric.name()),
             format!("write {} alone", metric.name()),
