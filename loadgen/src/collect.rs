@@ -10,7 +10,7 @@ use protocol::{FrameDuration, Moment};
 use crate::device::CallOutcome;
 use crate::experience;
 use crate::line::CallFailure;
-use crate::media::checker::CheckerReport;
+use crate::media::checker::{CheckerReport, Finding};
 use crate::media::listener::ListenerReport;
 use crate::media::pacer::PacerReport;
 use crate::schedule::{DeviceNumber, PhaseTimes, PlannedCall};
@@ -41,7 +41,9 @@ pub struct Parts<'a> {
     /// What was received.
     pub received: &'a ListenerReport,
     /// What was decoded.
-    pub checked: CheckerReport,
+    pub checked: &'a CheckerReport,
+    /// Grants whose key or nonce had been handed out before.
+    pub replayed_nonces: u64,
 }
 
 /// Puts the parts together; resource samples are added by the caller.
@@ -83,6 +85,21 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     overall.count(Metric::SendRefused, parts.received.refused);
     overall.count(Metric::Decoded, parts.checked.decoded);
     overall.count(Metric::DecodeFailed, parts.checked.failed);
+    for (metric, count) in [
+        (Metric::Recognised, parts.checked.recognised),
+        (Metric::ForeignAudio, parts.checked.foreign),
+        (Metric::Unrecognised, parts.checked.unrecognised),
+        (Metric::GoldenCompared, parts.checked.golden_compared),
+        (Metric::GoldenMismatch, parts.checked.golden_mismatch),
+        (Metric::KeystreamReuse, parts.received.keystream_reuse),
+        (Metric::WrongSession, parts.received.wrong_session),
+        (Metric::ReplayedNonce, parts.replayed_nonces),
+    ] {
+        overall.count(metric, count);
+    }
+    for Finding { device, at, what } in &parts.checked.findings {
+        failures.add(what.clone(), *device, *at);
+    }
     Collected { overall, phases, failures: failures.sorted() }
 }
 
@@ -253,6 +270,8 @@ mod tests {
             clock_step: Duration::ZERO,
             ipdv: times(),
             pdv: times(),
+            keystream_reuse: 0,
+            wrong_session: 0,
             refused: 0,
         };
         collect(&Parts {
@@ -262,7 +281,8 @@ mod tests {
             calls,
             sent: &sent,
             received: &received,
-            checked: CheckerReport::default(),
+            checked: &CheckerReport::default(),
+            replayed_nonces: 0,
         })
     }
 

@@ -15,8 +15,10 @@ use protocol::cipher::MediaCipher;
 use protocol::control::{AudioFormat, AudioGrant};
 use protocol::device_session::{AudioEnd, DeviceTimeouts};
 use protocol::identity::SignatureKey;
+use protocol::keystream::GrantWatch;
 use tokio::sync::watch;
 
+use crate::integrity::Speech;
 use crate::line::{CallFailure, Line, LineParts, sleep_until};
 use crate::media::call::{Call, CallParts, CallRegistry};
 use crate::media::listener::Listener;
@@ -55,6 +57,8 @@ pub struct Fleet {
     pub drain: Duration,
     /// The calls that were opened.
     pub calls: CallRegistry,
+    /// The keys and nonces that were handed out.
+    pub grants: Mutex<Grants>,
     /// Sends.
     pub pacer: Pacer,
     /// Receives.
@@ -63,6 +67,21 @@ pub struct Fleet {
     pub stop: watch::Receiver<bool>,
     /// Sessions that are open.
     pub open: AtomicU32,
+}
+
+/// The keys and nonces that a gateway handed out.
+#[derive(Default)]
+pub struct Grants {
+    watch: GrantWatch,
+    /// How many were handed out again.
+    pub replayed: u64,
+}
+
+impl Grants {
+    fn note(&mut self, grant: &AudioGrant) {
+        let replay = self.watch.granted(&grant.key, grant.nonce);
+        self.replayed += u64::from(replay.is_some());
+    }
 }
 
 /// What is known of one planned call, so far or in the end.
@@ -178,6 +197,7 @@ async fn prepare(
         call.connect_time = Some(handshake.connected.since(planned.arrive));
         call.hello_time = Some(handshake.answered.since(handshake.hello_sent));
     });
+    fleet.grants.lock().unwrap_or_else(PoisonError::into_inner).note(&handshake.grant);
     open_media(fleet, planned, traits, &handshake.grant).await
 }
 
@@ -244,6 +264,7 @@ async fn open_media(
         frame,
         downlink_frame: grant.downlink.frame,
         downlink_rate: grant.downlink.sample_rate,
+        speech: Speech::new(&fleet.voices, traits.voice, traits.clip_offset),
         first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
         leave: planned.leave,
     })))

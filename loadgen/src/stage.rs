@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use codec::{Complexity, EncoderSettings};
 use platform::{Clock, Priority};
+use protocol::Moment;
 use protocol::identity::SignatureKey;
-use protocol::{Moment, SampleRate};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,19 +17,22 @@ use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
 use crate::media::call::CallRegistry;
-use crate::media::checker::Checker;
+use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
 use crate::media::pacer::{Pacer, PacerReport};
 use crate::preflight;
 use crate::progress::Progress;
 use crate::run::{RunError, system};
-use crate::scenario::Scenario;
+use crate::scenario::{Backend, Scenario};
 use crate::schedule::Schedule;
 use crate::telemetry::AT_LAST;
 use crate::timeline::Timeline;
 use crate::traits::Population;
 use crate::voice::Voice;
 use crate::watch::{EndedEarly, Interrupt, Watch};
+
+/// Devices whose echo is compared bit for bit: 2 % of a core.
+const GOLDEN_DEVICES: u32 = 4;
 
 /// What is needed to perform a scenario.
 pub struct Stage<'a> {
@@ -131,7 +135,8 @@ impl Stage<'_> {
             calls: &outcomes,
             sent: &sent,
             received: &received,
-            checked,
+            checked: &checked,
+            replayed_nonces: fleet.grants.lock().map_or(0, |grants| grants.replayed),
         });
         Ok(Performed {
             schedule,
@@ -160,8 +165,13 @@ impl Stage<'_> {
     ) -> Result<(Arc<Fleet>, Checker), RunError> {
         let devices = &self.scenario.devices;
         let clock = Clock::start();
-        let checker = Checker::start(devices.decode, SampleRate::HZ_24000)
-            .map_err(system("start the checker"))?;
+        let checker = Checker::start(CheckerPlan {
+            devices: devices.decode,
+            voices: self.voices.clone(),
+            frame: devices.encoder.frame,
+            golden: self.golden(),
+        })
+        .map_err(system("start the checker"))?;
         let phases = &schedule.phases;
         let listener = Listener::start(clock, phases.clone(), checker.inbox(), self.priority)
             .map_err(system("start the listener"))?;
@@ -177,12 +187,31 @@ impl Stage<'_> {
             voices: std::mem::take(&mut self.voices),
             drain: self.scenario.drain,
             calls: CallRegistry::default(),
+            grants: Mutex::default(),
             pacer,
             listener,
             stop,
             open: AtomicU32::new(0),
         };
         Ok((Arc::new(fleet), checker))
+    }
+}
+
+impl Stage<'_> {
+    /// What must come back: known of our own gateway, and bit for bit only with its libopus.
+    fn golden(&self) -> Golden {
+        let Some(gateway) = &self.gateway else { return Golden::Unknown };
+        let settings = &self.scenario.gateway;
+        let same_libopus = gateway.announced["libopus"] == codec::library_version();
+        let default = Ok(EncoderSettings::gateway_downlink().complexity);
+        let complexity = settings.complexity.map_or(default, |level| Complexity::new(level.into()));
+        match (settings.backend, complexity) {
+            (Some(Backend::Relay), _) => Golden::Relay,
+            (_, Ok(complexity)) if same_libopus => {
+                Golden::Echo { complexity, devices: GOLDEN_DEVICES }
+            }
+            _ => Golden::Unknown,
+        }
     }
 }
 

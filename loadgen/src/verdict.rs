@@ -124,7 +124,14 @@ fn basis(metric: Metric) -> &'static [Metric] {
         | Metric::SendRefused => &[Metric::FramesSent],
         Metric::FramesSent => &[Metric::FramesPlanned],
         Metric::DecodeFailed => &[Metric::Decoded],
-        Metric::Decoded | Metric::WrongDuration => &[Metric::FramesReceived],
+        Metric::ForeignAudio | Metric::Unrecognised => {
+            &[Metric::Recognised, Metric::ForeignAudio, Metric::Unrecognised]
+        }
+        Metric::GoldenMismatch => &[Metric::GoldenCompared],
+        Metric::ReplayedNonce => &[Metric::SessionsOpened],
+        Metric::Decoded | Metric::WrongDuration | Metric::KeystreamReuse | Metric::WrongSession => {
+            &[Metric::FramesReceived]
+        }
         _ => &[],
     }
 }

@@ -167,6 +167,22 @@ catalogue! {
         "Returned frames that were really decoded: those of the first devices, as the scenario says.";
     DecodeFailed, "integrity.decode_failed", Count,
         "Returned frames that libopus could not decode.";
+    Recognised, "integrity.recognised", Count,
+        "Seconds of active speech in what came back that were the device's own, at its place; of the devices that are decoded.";
+    ForeignAudio, "integrity.foreign_audio", Count,
+        "Seconds of active speech, or relayed frames, in which a device received somebody else's audio.";
+    Unrecognised, "integrity.unrecognised", Count,
+        "Seconds of sound in what came back that are like no voice of the run: noise, damage, a wrong key.";
+    GoldenCompared, "integrity.golden_compared", Count,
+        "Returned frames that were compared with what had to come back, bit for bit.";
+    GoldenMismatch, "integrity.golden_mismatch", Count,
+        "Of these, frames that were something else.";
+    KeystreamReuse, "integrity.keystream_reuse", Count,
+        "Media packets sealed with keystream that an earlier packet of the session had used, in either direction.";
+    ReplayedNonce, "integrity.replayed_nonce", Count,
+        "Grants whose key or nonce had been handed out before in this run.";
+    WrongSession, "integrity.wrong_session", Count,
+        "Media packets that name another session than the one of the socket they came to.";
     WrongDuration, "integrity.wrong_duration", Count,
         "Returned frames that are not one well-formed Opus packet of the agreed duration; checked on every frame.";
     GatewayExits, "gateway_exits", Count,
@@ -241,6 +257,14 @@ impl Metric {
                 Self::Ipdv
                     | Self::Pdv
                     | Self::Decoded
+                    | Self::Recognised
+                    | Self::ForeignAudio
+                    | Self::Unrecognised
+                    | Self::GoldenCompared
+                    | Self::GoldenMismatch
+                    | Self::KeystreamReuse
+                    | Self::ReplayedNonce
+                    | Self::WrongSession
                     | Self::DecodeFailed
                     | Self::GatewayExits
                     | Self::ScalingChanges

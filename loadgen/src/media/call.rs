@@ -14,6 +14,7 @@ use protocol::cipher::{MediaCipher, NonceTemplate};
 use protocol::{FrameDuration, MediaTimestamp, Moment, SampleRate, Sequence, Ssrc};
 use tokio::sync::Notify;
 
+use crate::integrity::Speech;
 use crate::schedule::DeviceNumber;
 
 /// Frames whose send lag and latency are remembered: 5.1 s of 20 ms frames. Answers that come later
@@ -38,6 +39,8 @@ pub struct Call {
     pub downlink_frame: FrameDuration,
     /// The sample rate of the downlink, as agreed in hello.
     pub downlink_rate: SampleRate,
+    /// What the device says.
+    pub speech: Speech,
     /// When frame 0 is due.
     pub first_due: Moment,
     /// No frame is due at or after this moment.
@@ -106,6 +109,8 @@ pub struct CallParts {
     pub downlink_frame: FrameDuration,
     /// See [`Call::downlink_rate`].
     pub downlink_rate: SampleRate,
+    /// See [`Call::speech`].
+    pub speech: Speech,
     /// See [`Call::first_due`].
     pub first_due: Moment,
     /// See [`Call::leave`].
@@ -116,7 +121,7 @@ impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
         let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
-        let CallParts { downlink_frame, downlink_rate, .. } = parts;
+        let CallParts { downlink_frame, downlink_rate, speech, .. } = parts;
         Self {
             device,
             socket,
@@ -125,6 +130,7 @@ impl Call {
             frame,
             downlink_frame,
             downlink_rate,
+            speech,
             first_due,
             leave,
             uplink_done: Notify::new(),
@@ -280,6 +286,7 @@ pub(crate) mod tests {
             frame: FrameDuration::MS_60,
             downlink_frame: FrameDuration::MS_60,
             downlink_rate: SampleRate::HZ_24000,
+            speech: Speech { voice: 0, first_packet: 0 },
             first_due,
             leave: first_due + Duration::from_secs(1),
         })

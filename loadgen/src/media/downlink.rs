@@ -4,17 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Moment;
-use protocol::packet::Header;
+use protocol::keystream::{Direction, KeystreamWatch};
+use protocol::packet::{HEADER_LEN, Header};
 use protocol::sequence::{Arrival, SequenceWindow};
 
 use super::call::Call;
 use super::experience::Experience;
+
+/// How many packets back a copy is recognised, and by how many of its bytes.
+const COPIES: usize = 8;
+const BEGINNING: usize = HEADER_LEN + 16;
 
 /// What is known of the answers to one call.
 pub(super) struct Downlink {
     pub(super) call: Arc<Call>,
     pub(super) window: SequenceWindow,
     pub(super) experience: Experience,
+    keystream: KeystreamWatch,
+    /// How the newest packets began, sealed, so that a copy is not taken for another packet.
+    newest: [[u8; BEGINNING]; COPIES],
+    next_newest: usize,
+    /// Packets that were sealed with keystream used before.
+    pub(super) keystream_reuse: u64,
+    /// Packets that name another session.
+    pub(super) wrong_session: u64,
     pub(super) latency_sum: Duration,
     pub(super) latency_max: Duration,
     pub(super) kernel_drops: u32,
@@ -45,6 +58,11 @@ impl Downlink {
     pub(super) fn new(call: Arc<Call>) -> Self {
         Self {
             experience: Experience::new(call.frame.as_duration()),
+            keystream: KeystreamWatch::new(),
+            newest: [[0; BEGINNING]; COPIES],
+            next_newest: 0,
+            keystream_reuse: 0,
+            wrong_session: 0,
             call,
             window: SequenceWindow::new(),
             latency_sum: Duration::ZERO,
@@ -59,10 +77,25 @@ impl Downlink {
         let foreign = Heard { what: What::Foreign, planned: at, opus: None };
         match Header::decode(datagram) {
             Ok(header) if header.ssrc == call.ssrc => {}
-            _ => return foreign,
+            Ok(_) => {
+                self.wrong_session += 1;
+                return foreign;
+            }
+            Err(_) => return foreign,
         }
+        let mut beginning = [0; BEGINNING];
+        let known = datagram.len().min(BEGINNING);
+        beginning[..known].copy_from_slice(&datagram[..known]);
         let Ok((header, opus)) = call.cipher.open(datagram) else { return foreign };
         call.note_packet(at);
+        // Another copy of a packet gives nothing away that the first did not.
+        if !self.newest.contains(&beginning) {
+            self.newest[self.next_newest] = beginning;
+            self.next_newest = (self.next_newest + 1) % COPIES;
+            let head = *beginning.first_chunk().expect("it begins with a header");
+            let reuse = self.keystream.used(Direction::Downlink, head, opus.len());
+            self.keystream_reuse += u64::from(reuse.is_some());
+        }
         let opus = Some(&*opus);
         let Some(frame) = call.frame_of(header.timestamp) else {
             return Heard { opus, ..foreign };

@@ -63,6 +63,10 @@ pub struct ListenerReport {
     pub kernel_drops: u64,
     /// The largest step between the kernel's stamps and the run's clock.
     pub clock_step: Duration,
+    /// Packets that were sealed with keystream used before.
+    pub keystream_reuse: u64,
+    /// Packets that name another session.
+    pub wrong_session: u64,
     /// Differences in delay between an answer and the one before it.
     pub ipdv: Distribution,
     /// Delays above the smallest of the same device.
@@ -140,6 +144,8 @@ impl Listener {
                 calls: Vec::new(),
                 kernel_drops: 0,
                 clock_step: Duration::ZERO,
+                keystream_reuse: 0,
+                wrong_session: 0,
                 ipdv: Distribution::new(Quantity::Time),
                 pdv: Distribution::new(Quantity::Time),
                 refused: 0,
@@ -281,6 +287,8 @@ impl ListenerThread {
         let _ = self.shared.poller.remove(&downlink.call.socket);
         self.report.kernel_drops += u64::from(downlink.kernel_drops);
         let sent = downlink.call.sent();
+        self.report.keystream_reuse += downlink.keystream_reuse;
+        self.report.wrong_session += downlink.wrong_session;
         self.report.calls.push(CallArrivals {
             device: downlink.call.device,
             sent,
@@ -360,7 +368,11 @@ impl ListenerThread {
                 let shape = PacketShape::parse(opus);
                 let right = downlink.call.downlink_frame.as_duration();
                 if shape.is_ok_and(|shape| shape.duration() == right) {
-                    self.checker.offer(&downlink.call, opus);
+                    let frame = match heard.what {
+                        What::Answer { frame, .. } => Some(frame),
+                        What::Again { .. } | What::Foreign => None,
+                    };
+                    self.checker.offer(&downlink.call, frame, opus);
                 } else {
                     counts.wrong_duration += 1;
                 }
@@ -397,7 +409,7 @@ fn nanos(span: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::media::call::tests::call_to;
-    use crate::media::checker::Checker;
+    use crate::media::checker::tests::checker;
     use crate::scenario::Phase;
     use protocol::packet::HEADER_LEN;
     use std::net::UdpSocket;
@@ -418,7 +430,7 @@ mod tests {
         let clock = Clock::start();
         let hold = Duration::from_secs(10);
         let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
-        let checker = Checker::start(0, SampleRate::HZ_24000).unwrap();
+        let checker = checker(0);
         let listener =
             Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox(), Priority::Ordinary)
                 .unwrap();
@@ -471,6 +483,7 @@ mod tests {
         let played = &heard.xiaozhi;
         assert_eq!((played.frames_played, played.frames_late, played.frames_duplicate), (3, 1, 1));
         assert_eq!((report.ipdv.count(), report.pdv.count()), (3, 4));
+        assert_eq!((report.wrong_session, report.keystream_reuse), (1, 0));
         // Planned 0, 60, 120 and 180 ms after the start, and the answers came before: no latency
         // can be negative.
         assert!(of_call.latency_max < Duration::from_secs(10));

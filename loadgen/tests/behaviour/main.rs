@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod common;
 mod endings;
+mod integrity;
 mod odd_gateways;
 mod pool;
 mod runs;
