@@ -36,7 +36,7 @@ pub fn add(received: &ListenerReport, overall: &mut Measurements) {
     let longest = |call: &CallArrivals| Some(call.experienced.loss.longest_run() as f64);
     let overflow = |call: &CallArrivals| Some(call.experienced.xiaozhi.frames_overflow as f64);
     for (metric, (devices, pooled)) in [
-        (Metric::Rfc3550Jitter, time(|call| Some(call.experienced.rfc3550?.mean))),
+        (Metric::Rfc3550Jitter, time(|call| Some(call.experienced.rfc3550?.settled))),
         (Metric::InterarrivalSigma, time(|call| call.experienced.interarrival_sigma)),
         (Metric::EffectiveLoss, playout(|played| Some(played.effective_loss()? * 100.0))),
         (Metric::BurstRatio, playout(Playout::burst_ratio)),

@@ -112,7 +112,7 @@ catalogue! {
     Pdv, "pdv", Time,
         "Delay of an answer above the smallest of its device (RFC 5481), over all devices' packets: its quantiles are the buffer depths that would lose the rest.";
     Rfc3550Jitter, "rfc3550_jitter", Time,
-        "A device's interarrival jitter (RFC 3550, A.8), the mean of the estimator over its packets; pooled: the mean over devices.";
+        "A device's interarrival jitter (RFC 3550, A.8), the mean of the estimator over its packets, without its start; pooled: the mean over devices.";
     InterarrivalSigma, "interarrival_sigma", Time,
         "Standard deviation of a device's gaps between arrivals from the gaps that were due; pooled: the mean over devices.";
     EffectiveLoss, "effective_loss", Percent,

@@ -1,5 +1,6 @@
 //! The summary at the end of a run: read in ten seconds, worst news first.
 
+mod experience;
 mod pool;
 
 use std::fmt::Write;
@@ -8,6 +9,7 @@ use measure::Metric;
 use measure::record::{MetricRecord, RunRecord, Summary, ThresholdRecord, Verdict};
 use measure::validity::State;
 
+use experience::write_experience;
 use pool::write_pool;
 
 /// How the summary is shown.
@@ -110,6 +112,7 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
     write_thresholds(out, run, style)?;
     write_load(out, run)?;
     write_times(out, run)?;
+    write_experience(out, run)?;
     write_resources(out, run)?;
     write_pool(out, run)?;
     write_failures(out, run)
@@ -336,6 +339,7 @@ mod tests {
         BalanceRecord, CoverageRecord, DecompositionRecord, GatewayRecord, ScalingEventRecord,
         ScalingRecord,
     };
+    use measure::per_device::{PerDevice, Worse};
     use measure::record::{
         FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
     };
@@ -430,6 +434,30 @@ mod tests {
             (Metric::GeneratorRss, 9 << 20),
         ] {
             measured.sample(metric, sample);
+        }
+        measured.sample(Metric::Pdv, 1_700_000);
+        for (metric, devices, pooled) in [
+            (Metric::Rfc3550Jitter, [0.1, 0.4], 0.25),
+            (Metric::InterarrivalSigma, [0.2, 0.9], 0.55),
+            (Metric::EffectiveLoss, [0.0, 0.5], 0.25),
+            (Metric::StutterPerMinute, [0.0, 3.0], 1.5),
+            (Metric::InterruptionsPerMinute, [0.0, 0.0], 0.0),
+            (Metric::LongestGap, [0.0, 60.0], 60.0),
+        ] {
+            let devices = PerDevice::new(devices.to_vec(), Some(pooled), Worse::Higher);
+            measured.of_devices(metric, devices);
+        }
+        let scores = PerDevice::new(vec![4.2, 4.1], Some(4.15), Worse::Lower);
+        measured.of_devices(Metric::MosIndicative, scores);
+        for (metric, count) in [
+            (Metric::Recognised, 310),
+            (Metric::ForeignAudio, 0),
+            (Metric::Unrecognised, 1),
+            (Metric::GoldenCompared, 660),
+            (Metric::GoldenMismatch, 0),
+            (Metric::KeystreamReuse, 0),
+        ] {
+            measured.count(metric, count);
         }
         RunRecord {
             format: FORMAT,

@@ -14,8 +14,13 @@ struct UnderWay {
 }
 
 fn under_way(bench: &Bench) -> UnderWay {
+    under_way_for(bench, "60s")
+}
+
+/// The same, of another length.
+fn under_way_for(bench: &Bench, hold: &str) -> UnderWay {
     let mut command = bench.din_run();
-    command.args(["--set", "phase.0.hold=60s"]);
+    command.args(["--set", &format!("phase.0.hold={hold}")]);
     let mut din = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(din.stderr.take().unwrap());
     // The first line of progress comes after the first second.
@@ -100,4 +105,48 @@ fn a_din_killed_outright_leaves_no_gateway_behind() {
         assert!(Instant::now() < deadline, "the gateway outlives its din");
         std::thread::yield_now();
     }
+}
+
+/// How long a process is made to stand still.
+const STILL: Duration = Duration::from_millis(500);
+
+fn stand_still(pid: u32) {
+    signal("STOP", pid);
+    std::thread::sleep(STILL);
+    signal("CONT", pid);
+}
+
+#[test]
+fn a_generator_that_stood_still_says_so_and_hides_no_latency() {
+    let bench = Bench::new(SHORT);
+    let run = under_way_for(&bench, "4s");
+    stand_still(run.din.id());
+    let (code, summary) = run.end();
+    let record = bench.record();
+    assert_eq!((record["validity"]["state"].as_str(), code), (Some("INVALID"), Some(3)));
+    assert!(summary.contains("the generator stood still: a frame was sent "), "{summary}");
+    // Frames that were due meanwhile count from when they were due.
+    let ms = |metric: &str| record["metrics"][metric]["max"].as_f64().unwrap();
+    assert!(ms("send_lag") > 400.0 && ms("response_latency") >= ms("send_lag"), "{summary}");
+    assert_eq!(count(&record, "frames_sent"), count(&record, "frames_planned"));
+}
+
+#[test]
+fn a_gateway_that_stood_still_is_seen_as_slow_for_the_frames_of_that_time() {
+    let scenario = format!("{SHORT}\"response_latency.max\" = \"< 200ms\"\n");
+    let bench = Bench::new(&scenario);
+    let run = under_way_for(&bench, "4s");
+    stand_still(run.gateway);
+    let (code, summary) = run.end();
+    let record = bench.record();
+    assert_eq!(code, Some(expected_code(&record)));
+    assert_eq!(record["verdict"], "fail", "{summary}");
+    assert_eq!(count(&record, "frames_lost"), 0, "{summary}");
+    // Half a second of four and more: an eighth of the frames waited up to that long.
+    let latency = &record["metrics"]["response_latency"];
+    let (p50, max) = (latency["p50"].as_f64().unwrap(), latency["max"].as_f64().unwrap());
+    assert!(max > 400.0 && p50 < 200.0, "{summary}");
+    let gap = record["metrics"]["longest_gap"]["pooled"].as_f64().unwrap();
+    assert!(gap > 300.0, "the device fell silent: {gap} ms");
+    assert!(record["metrics"]["interruptions_per_minute"]["pooled"].as_f64().unwrap() > 0.0);
 }

@@ -42,7 +42,10 @@ fn without_packets_there_is_no_number_and_one_packet_has_no_difference() {
 fn a_constant_transit_varies_in_no_measure() {
     let stream = stream([37.123_456; 100]);
     let zero = Duration::ZERO;
-    assert_eq!(stream.rfc3550(), Some(Rfc3550 { last: zero, mean: zero, max: zero }));
+    assert_eq!(
+        stream.rfc3550(),
+        Some(Rfc3550 { last: zero, mean: zero, settled: zero, max: zero })
+    );
     assert_eq!(stream.pdv_quantile(1.0), Some(zero));
     assert_eq!(stream.interarrival_sigma(), Some(zero));
 }
@@ -191,4 +194,21 @@ fn streams_are_pooled_each_from_its_own_shortest_transit() {
 fn a_stream_stays_small() {
     assert!(size_of::<Transits>() <= 1_536, "{}", size_of::<Transits>());
     assert!(size_of::<StreamJitter>() <= 1_600, "{}", size_of::<StreamJitter>());
+}
+
+#[test]
+fn the_settled_mean_is_free_of_the_estimators_start() {
+    let alternating = |packets: u64| {
+        let mut stream = StreamJitter::new();
+        for packet in 0..packets {
+            let media = Duration::from_millis(60) * u32::try_from(packet).unwrap();
+            stream.arrived(media, media + Duration::from_millis(packet % 2 * 10));
+        }
+        stream.rfc3550().unwrap()
+    };
+    let (short, long) = (alternating(50), alternating(200));
+    assert_eq!(short.settled, short.mean);
+    let ms = |span: Duration| span.as_secs_f64() * 1e3;
+    assert!(ms(long.mean) < 9.3, "{long:?}");
+    assert!((ms(long.settled) - 10.0).abs() < 0.05, "{long:?}");
 }
