@@ -6,7 +6,7 @@
 //! (good → bad with p, bad → good with r, all lost while bad) it is 1 / (p + r).
 
 /// How far behind the newest a frame may arrive and still count.
-const REACH: u64 = 1024;
+pub const REACH: u64 = 1024;
 
 /// Turns arrivals in any order into the fates of frames in theirs. Constant memory: a frame that is
 /// [`REACH`] behind the newest is judged, and one that arrives after that stays lost.
