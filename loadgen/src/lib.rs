@@ -9,6 +9,7 @@ pub mod collect;
 pub mod device;
 pub mod experience;
 pub mod gateway_process;
+pub mod in_flight;
 pub mod integrity;
 pub mod line;
 pub mod media;

@@ -1,10 +1,11 @@
 //! Processor time and memory of the gateway and of ourselves, sampled each second.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use measure::Metric;
 use measure::record::Measurements;
-use platform::{Clock, ProcessSampler, Usage};
+use platform::{Clock, ProcessSampler, UdpCounters, Usage, steal_time};
 use protocol::Moment;
 
 /// The processes of a run.
@@ -28,6 +29,42 @@ pub struct SecondUsage {
     pub gateway: Option<ProcessUsage>,
     /// Ourselves.
     pub generator: Option<ProcessUsage>,
+}
+
+/// The machine when a run began.
+pub struct HostBefore {
+    at: Instant,
+    steal: Option<Duration>,
+    udp: Option<UdpCounters>,
+}
+
+/// What the machine went through during a run; `None` where it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HostDuring {
+    /// Share of its processors' time that its own host took away, in percent.
+    pub steal_percent: Option<f64>,
+    /// Datagrams of anybody that found a buffer full.
+    pub udp: Option<UdpCounters>,
+}
+
+impl HostBefore {
+    /// The machine now.
+    pub fn now() -> Self {
+        let (steal, udp) = (steal_time().ok(), UdpCounters::sample().ok());
+        Self { at: Instant::now(), steal, udp }
+    }
+
+    /// What has happened since.
+    pub fn until_now(&self) -> HostDuring {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let available = self.at.elapsed().as_secs_f64() * cores as f64;
+        let stolen = steal_time().ok().zip(self.steal).map(|(now, then)| now.saturating_sub(then));
+        let percent = |stolen: Duration| stolen.as_secs_f64() / available * 100.0;
+        HostDuring {
+            steal_percent: stolen.map(percent),
+            udp: UdpCounters::sample().ok().zip(self.udp).map(|(now, then)| now.since(&then)),
+        }
+    }
 }
 
 /// What a process used.
@@ -106,7 +143,7 @@ mod tests {
     fn a_busy_process_is_seen_working_and_a_gone_one_is_not_measured() {
         let clock = Clock::start();
         let mut resources = Resources::new(clock, None);
-        let busy_until = clock.now() + std::time::Duration::from_millis(20);
+        let busy_until = clock.now() + Duration::from_millis(20);
         while clock.now() < busy_until {
             std::hint::spin_loop();
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use measure::record::{FORMAT, Measurements, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
-use measure::validity::{self, Evidence};
+use measure::validity::{self, Evidence, LittlesLaw};
 use measure::{Distribution, Metric, Statistic};
 use platform::{Host, Priority};
 use serde_json::{Value, json};
@@ -146,8 +146,29 @@ fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) ->
         generator_cpu_percent: cpu,
         generator_cores: u32::try_from(cores).unwrap_or(u32::MAX).min(BUSY_THREADS),
         clock_step: performed.received.clock_step,
+        steal_percent: performed.timeline.host.steal_percent,
+        send_buffer_errors: performed.timeline.host.udp.map_or(0, |udp| udp.send_buffer_errors),
+        contradictions: contradictions(performed),
+        littles_law: littles_law(performed),
         decided_by_send_lag: decided,
     }
+}
+
+/// Frames whose parts contradict each other, of those whose whole way is known.
+fn contradictions(performed: &Performed) -> (u64, u64) {
+    let gateway = performed.timeline.gateway.as_ref();
+    let ways = gateway.and_then(|gateway| gateway.decomposition);
+    ways.map_or((0, 0), |ways| (ways.contradictions, ways.frames))
+}
+
+/// Not while frames were lost, which are under way for ever.
+fn littles_law(performed: &Performed) -> Option<LittlesLaw> {
+    let overall = &performed.collected.overall;
+    let latency = overall.sampled(Metric::ServiceLatency)?;
+    let all_known = overall.counted(Metric::FramesSent) == Some(latency.count());
+    let mean = Duration::from_secs_f64(latency.statistic(Statistic::Mean)? / 1e3);
+    let law = performed.timeline.in_flight.law(latency.count(), performed.duration, mean)?;
+    all_known.then_some(law)
 }
 
 fn target(performed: &Performed) -> TargetRecord {
@@ -216,6 +237,15 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ("gateway_telemetry".to_owned(), json!(telemetry(performed))),
         ("latency_from".to_owned(), json!("the planned instant of the frame")),
         ("latency_to".to_owned(), json!("kernel receive timestamp (SO_TIMESTAMPNS) of its answer")),
+        ("steal_percent".to_owned(), json!(performed.timeline.host.steal_percent)),
+        (
+            "frames_under_way".to_owned(),
+            json!(littles_law(performed).map(|law| json!({
+                "counted": law.counted,
+                "expected": law.expected,
+                "standard_error": law.standard_error,
+            }))),
+        ),
         ("drain_ms".to_owned(), json!(millis(scenario.drain))),
         ("load_end_ms".to_owned(), json!(millis(performed.load_end.since_start()))),
         ("decoded_devices".to_owned(), json!(scenario.devices.decode.min(scenario.most_devices()))),

@@ -7,8 +7,9 @@ use measure::gateway_record::GatewayRecord;
 use measure::record::Measurements;
 use protocol::Moment;
 
+use crate::in_flight::InFlight;
 use crate::pool_account::PoolSecond;
-use crate::resources::{ProcessUsage, SecondUsage};
+use crate::resources::{HostDuring, ProcessUsage, SecondUsage};
 
 /// The run second by second.
 #[derive(Debug, Default)]
@@ -21,6 +22,10 @@ pub struct Timeline {
     pub pool: BTreeMap<usize, Measurements>,
     /// The same of the whole run; `None` when it told nothing.
     pub gateway: Option<GatewayRecord>,
+    /// Frames under way, at random moments.
+    pub in_flight: InFlight,
+    /// What the machine went through meanwhile.
+    pub host: HostDuring,
 }
 
 /// What happened in one second.

@@ -10,12 +10,14 @@ use measure::{Distribution, Quantity, Statistic};
 use protocol::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
+use crate::in_flight::InFlight;
 use crate::pool_account::{PoolAccount, PoolSecond};
 use crate::progress::{Progress, Snapshot};
-use crate::resources::Resources;
+use crate::resources::{HostBefore, Resources};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::telemetry::{SOON, Telemetry};
@@ -72,6 +74,8 @@ pub struct Watch<'a> {
     gateway: Option<&'a mut GatewayProcess>,
     telemetry: Option<Telemetry>,
     account: PoolAccount,
+    in_flight: InFlight,
+    host: HostBefore,
     progress: &'a mut Progress,
     interval: Distribution,
     sent_before: u64,
@@ -98,6 +102,8 @@ impl<'a> Watch<'a> {
             gateway,
             telemetry,
             account: PoolAccount::new(fleet.clock, schedule.phases.clone()),
+            in_flight: InFlight::default(),
+            host: HostBefore::now(),
             progress,
             interval: Distribution::new(Quantity::Time),
             sent_before: 0,
@@ -117,6 +123,7 @@ impl<'a> Watch<'a> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut look_due = self.fleet.clock.now() + LOOK_EVERY;
+        let mut count_due = Instant::now() + InFlight::gap();
         // After this moment nobody is waited for.
         let mut patience = self.schedule.phases.end() + self.scenario.drain + FAREWELL;
         let mut calls_over = false;
@@ -147,6 +154,11 @@ impl<'a> Watch<'a> {
                     if now >= patience {
                         return ended_early;
                     }
+                }
+                () = sleep_until(count_due) => {
+                    count_due = Instant::now() + InFlight::gap();
+                    let answered = self.fleet.listener.answered();
+                    self.in_flight.count(self.fleet.pacer.sent().saturating_sub(answered));
                 }
                 () = interrupt.next() => {
                     let now = self.fleet.clock.now();
@@ -224,7 +236,14 @@ impl<'a> Watch<'a> {
     /// What was seen.
     pub fn finish(self) -> Timeline {
         let (pool, gateway) = self.account.finish();
-        Timeline { resources: self.resources.into_phases(), pool, gateway, ..self.timeline }
+        Timeline {
+            resources: self.resources.into_phases(),
+            pool,
+            gateway,
+            in_flight: self.in_flight,
+            host: self.host.until_now(),
+            ..self.timeline
+        }
     }
 }
 

@@ -80,10 +80,38 @@ pub struct Evidence {
     pub generator_cores: u32,
     /// Largest step between the realtime clock, which stamps arrivals, and the monotonic one.
     pub clock_step: Duration,
+    /// Share of the processors' time that the host took away from this machine, in percent; `None`
+    /// when it cannot be known.
+    pub steal_percent: Option<f64>,
+    /// Datagrams that this machine could not send because a send buffer was full.
+    pub send_buffer_errors: u64,
+    /// Of the frames whose whole way is known, those with a part below zero; both zero without.
+    pub contradictions: (u64, u64),
+    /// Frames under way, counted and expected; `None` when that cannot be told.
+    pub littles_law: Option<LittlesLaw>,
     /// Thresholds that failed on the response latency while the service latency would have held
     /// them: there the generator's own lag decides.
     pub decided_by_send_lag: Vec<String>,
 }
+
+/// Frames under way, at random moments and by the accounts: rate × mean latency (Little, 1961).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LittlesLaw {
+    /// The mean of the counts.
+    pub counted: f64,
+    /// What rate and latency call for.
+    pub expected: f64,
+    /// How far the counts' mean may be off by chance.
+    pub standard_error: f64,
+}
+
+/// Share of the expected by which frames under way may be off, and in standard errors.
+const LITTLE_SHARE: f64 = 0.05;
+const LITTLE_ERRORS: f64 = 4.0;
+/// Share of the frames whose parts may contradict each other.
+const CONTRADICTING: f64 = 0.01;
+/// Steal time above which a virtual machine is no place to measure on.
+const STEAL_PERCENT: f64 = 10.0;
 
 /// Share of planned frames that must have been sent.
 const SENT_SHARE: f64 = 0.999;
@@ -103,6 +131,7 @@ pub fn judge(evidence: &Evidence) -> Validity {
     load_was_the_planned_one(evidence, &mut broken);
     generator_was_in_time(evidence, &mut broken);
     nothing_was_left_out(evidence, &mut broken);
+    accounts_agree(evidence, &mut broken);
     let state = broken.0.iter().map(|reason| reason.state).max().unwrap_or(State::Valid);
     Validity { state, reasons: broken.0 }
 }
@@ -211,6 +240,38 @@ fn nothing_was_left_out(evidence: &Evidence, broken: &mut Broken) {
     }
 }
 
+fn accounts_agree(evidence: &Evidence, broken: &mut Broken) {
+    if let Some(LittlesLaw { counted, expected, standard_error }) = evidence.littles_law {
+        let off = (counted - expected).abs();
+        if off > expected * LITTLE_SHARE && off > standard_error * LITTLE_ERRORS {
+            let text = format!(
+                "Little's law: {counted:.2} frames were under way on average, rate and latency call for {expected:.2} (± {standard_error:.2}): an account is wrong"
+            );
+            broken.add("littles_law", State::Suspect, text);
+        }
+    }
+    let (contradictions, known) = evidence.contradictions;
+    if contradictions as f64 > known as f64 * CONTRADICTING {
+        let text = format!(
+            "{contradictions} of {known} frames arrived at the gateway before they were sent, or here before they were answered: its clock and ours do not agree"
+        );
+        broken.add("decomposition", State::Suspect, text);
+    }
+    if evidence.send_buffer_errors > 0 {
+        let text = format!(
+            "{} datagrams of this machine found their send buffer full",
+            evidence.send_buffer_errors
+        );
+        broken.add("send_buffer_errors", State::Suspect, text);
+    }
+    if let Some(steal) = evidence.steal_percent.filter(|steal| *steal > STEAL_PERCENT) {
+        let text = format!(
+            "the host took {steal:.1} % of the processors' time from this machine; above {STEAL_PERCENT:.0} % both gateway and generator are slowed"
+        );
+        broken.add("steal_time", State::Suspect, text);
+    }
+}
+
 fn millis(span: Duration) -> String {
     format!("{:.2} ms", span.as_secs_f64() * 1e3)
 }
@@ -218,6 +279,10 @@ fn millis(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn law(counted: f64, expected: f64, standard_error: f64) -> LittlesLaw {
+        LittlesLaw { counted, expected, standard_error }
+    }
 
     fn good() -> Evidence {
         Evidence {
@@ -234,6 +299,10 @@ mod tests {
             generator_cpu_percent: 160.0,
             generator_cores: 2,
             clock_step: Duration::from_micros(100),
+            steal_percent: Some(10.0),
+            send_buffer_errors: 0,
+            contradictions: (10, 1_000),
+            littles_law: Some(law(10.0, 10.4, 0.1)),
             decided_by_send_lag: Vec::new(),
         }
     }
@@ -258,6 +327,14 @@ mod tests {
             (Evidence { receive_drops: 1, ..good() }, "receive_drops", State::Suspect),
             (Evidence { generator_cpu_percent: 161.0, ..good() }, "generator_cpu", State::Suspect),
             (Evidence { clock_step: ms(1), ..good() }, "clock_step", State::Suspect),
+            (Evidence { steal_percent: Some(10.1), ..good() }, "steal_time", State::Suspect),
+            (Evidence { send_buffer_errors: 1, ..good() }, "send_buffer_errors", State::Suspect),
+            (Evidence { contradictions: (11, 1_000), ..good() }, "decomposition", State::Suspect),
+            (
+                Evidence { littles_law: Some(law(10.0, 12.0, 0.1)), ..good() },
+                "littles_law",
+                State::Suspect,
+            ),
             (
                 Evidence { decided_by_send_lag: vec!["x".to_owned()], ..good() },
                 "decided_by_send_lag",
@@ -268,6 +345,12 @@ mod tests {
             let rules: Vec<_> = validity.reasons.iter().map(|reason| &reason.rule[..]).collect();
             assert_eq!((rules, validity.state), (vec![rule], state), "{validity:?}");
         }
+    }
+
+    #[test]
+    fn few_frames_under_way_may_be_off_by_chance() {
+        let chance = Evidence { littles_law: Some(law(0.3, 0.4, 0.03)), ..good() };
+        assert_eq!(judge(&chance).state, State::Valid);
     }
 
     #[test]
