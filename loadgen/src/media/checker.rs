@@ -136,11 +136,11 @@ impl CheckerReport {
     fn foreign(&mut self, sample: &Sample, voice: usize) {
         self.foreign += 1;
         let what = if voice == sample.speech.voice {
-            "the device's voice, but what it says at another time: another device's, or late"
+            "the device's voice at another time: another device's, or late".to_owned()
         } else {
-            return self.find(sample, format!("the audio of another device: voice {voice}"));
+            format!("the audio of another device: voice {voice}")
         };
-        self.find(sample, what.to_owned());
+        self.find(sample, what);
     }
 
     fn mismatch(&mut self, sample: &Sample, what: &str) {
