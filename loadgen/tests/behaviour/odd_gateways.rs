@@ -110,7 +110,9 @@ fn one_that_refuses_everyone_fails_the_run_and_does_not_make_it_invalid() {
     let (code, text) = run_against(&bench, target, &[]);
     let record = bench.record();
     assert_eq!((code, record["verdict"].as_str()), (Some(1), Some("fail")), "{text}");
-    // A busy host may make it SUSPECT; that is not the gateway's doing either.
+    // A host whose processors are taken away makes it SUSPECT; the gateway has no part in that.
+    let reasons = record["validity"]["reasons"].as_array().unwrap();
+    assert!(reasons.iter().all(|reason| reason["rule"] == "steal_time"), "{text}");
     assert_ne!(record["validity"]["state"], "INVALID", "{text}");
     assert_eq!(count(&record, "sessions_failed"), 3);
     assert!(count(&record, "frames_unserved") > 0);

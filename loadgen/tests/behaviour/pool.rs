@@ -111,6 +111,7 @@ fn a_pool_grows_and_shrinks_and_the_record_says_when_and_why() {
     // A second in which the gateway did not answer in time has an empty cell.
     let seen: Vec<u64> = lines.filter_map(|row| row[workers].parse().ok()).collect();
     assert!(seen.iter().max() > Some(&1), "{seen:?}");
+    assert_eq!(seen.last(), Some(&1), "{seen:?}");
 }
 
 #[test]

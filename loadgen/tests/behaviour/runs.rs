@@ -17,9 +17,15 @@ fn echo_gives_every_frame_back_decodable_and_of_the_right_length() {
 
     assert_eq!(count(&record, "sessions_opened"), 3);
     let planned = count(&record, "frames_planned");
-    // How many the handshakes cost depends on how busy the host is.
-    let called_for = planned + count(&record, "frames_unserved");
-    assert!(planned > 0 && called_for >= 3 * 15, "a second of three devices: {called_for}");
+    let unserved = count(&record, "frames_unserved");
+    assert!(planned + unserved >= 3 * 15, "a second of three devices: {planned} + {unserved}");
+    // A handshake may cost the frames that were due while it lasted, and no other.
+    let slowest = |metric: &str| record["metrics"][metric]["max"].as_f64().unwrap();
+    let handshake_ms = slowest("connect_time") + slowest("hello_time");
+    assert!(
+        (unserved as f64) <= 3.0 * (handshake_ms / 60.0 + 1.0),
+        "{unserved}, {handshake_ms} ms"
+    );
     for all in ["frames_sent", "frames_received", "integrity.decoded"] {
         assert_eq!(count(&record, all), planned, "{all}");
     }
