@@ -26,6 +26,11 @@ lint: setup
 bench *ARGS: setup
     cargo bench --locked -p benches {{ ARGS }}
 
+# A run under a packet capture: do both tell the same latency? As root, with tcpdump and python3
+observe *ARGS: setup
+    cargo build --release --locked --bins
+    benches/observer/observe {{ ARGS }}
+
 # What the build needs from the system; quick when nothing is missing
 setup:
     @scripts/setup
