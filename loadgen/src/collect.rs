@@ -15,21 +15,21 @@ use crate::media::listener::ListenerReport;
 use crate::media::pacer::PacerReport;
 use crate::schedule::{DeviceNumber, PhaseTimes, PlannedCall};
 
-/// The measurements of a run, whole and by phase.
+/// The measurements of a run, whole and by segment.
 #[derive(Debug)]
 pub struct Collected {
     /// The whole run.
     pub overall: Measurements,
-    /// Each phase.
-    pub phases: Vec<Measurements>,
+    /// Each segment of it.
+    pub segments: Vec<Measurements>,
     /// What went wrong with sessions, most frequent first.
     pub failures: Vec<FailureRecord>,
 }
 
 /// What the parts of a run report.
 pub struct Parts<'a> {
-    /// The phases on the run's time.
-    pub phases: &'a PhaseTimes,
+    /// The segments on the run's time.
+    pub segments: &'a PhaseTimes,
     /// Audio in each packet of the uplink.
     pub frame: FrameDuration,
     /// When the load ended: the end of the last phase, or an interruption before it.
@@ -48,20 +48,20 @@ pub struct Parts<'a> {
 
 /// Puts the parts together; resource samples are added by the caller.
 pub fn collect(parts: &Parts<'_>) -> Collected {
-    let mut phases = vec![Measurements::new(); parts.phases.count()];
-    for (index, phase) in phases.iter_mut().enumerate() {
+    let mut segments = vec![Measurements::new(); parts.segments.count()];
+    for (index, segment) in segments.iter_mut().enumerate() {
         let (sent, received) = (&parts.sent.phases[index], &parts.received.phases[index]);
-        phase.count(Metric::FramesSent, sent.sent);
-        phase.count(Metric::SendRefused, sent.refused);
-        phase.samples(Metric::SendLag, &sent.send_lag);
-        phase.samples(Metric::ResponseLatency, &received.response_latency);
-        phase.samples(Metric::ServiceLatency, &received.service_latency);
-        phase.samples(Metric::ReceiveLag, &received.receive_lag);
+        segment.count(Metric::FramesSent, sent.sent);
+        segment.count(Metric::SendRefused, sent.refused);
+        segment.samples(Metric::SendLag, &sent.send_lag);
+        segment.samples(Metric::ResponseLatency, &received.response_latency);
+        segment.samples(Metric::ServiceLatency, &received.service_latency);
+        segment.samples(Metric::ReceiveLag, &received.receive_lag);
         for &(metric, count) in &received.counts {
-            phase.count(metric, count);
+            segment.count(metric, count);
         }
-        let answered = phase.counted(Metric::FramesReceived).unwrap_or(0);
-        phase.count(Metric::FramesLost, sent.sent.saturating_sub(answered));
+        let answered = segment.counted(Metric::FramesReceived).unwrap_or(0);
+        segment.count(Metric::FramesLost, sent.sent.saturating_sub(answered));
         for metric in [
             Metric::FramesPlanned,
             Metric::FramesUnserved,
@@ -70,16 +70,16 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
             Metric::SessionsFailed,
             Metric::SessionsLost,
         ] {
-            phase.count(metric, 0);
+            segment.count(metric, 0);
         }
     }
     let mut failures = Failures::default();
     for (planned, outcome) in parts.calls {
-        add_call(parts, planned, outcome, &mut phases, &mut failures);
+        add_call(parts, planned, outcome, &mut segments, &mut failures);
     }
     let mut overall = Measurements::new();
-    for phase in &phases {
-        overall.merge(phase);
+    for segment in &segments {
+        overall.merge(segment);
     }
     experience::add(parts.received, &mut overall);
     overall.count(Metric::SendRefused, parts.received.refused);
@@ -100,21 +100,21 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     for Finding { device, at, what } in &parts.checked.findings {
         failures.add(what.clone(), *device, *at);
     }
-    Collected { overall, phases, failures: failures.sorted() }
+    Collected { overall, segments, failures: failures.sorted() }
 }
 
 fn add_call(
     parts: &Parts<'_>,
     planned: &PlannedCall,
     outcome: &CallOutcome,
-    phases: &mut [Measurements],
+    segments: &mut [Measurements],
     failures: &mut Failures,
 ) {
     if planned.arrive >= parts.load_end {
         // The run ended before its turn came.
         return;
     }
-    let arrival = &mut phases[parts.phases.phase_at(planned.arrive)];
+    let arrival = &mut segments[parts.segments.phase_at(planned.arrive)];
     arrival.count(Metric::SessionsPlanned, 1);
     for (metric, time) in [
         (Metric::ArrivalLag, outcome.arrival_lag),
@@ -136,7 +136,7 @@ fn add_call(
         let (failure, at) = outcome.failed.as_ref().unwrap_or(&unfinished);
         failures.add(failure.to_string(), planned.device, *at);
         let unserved = Due { first: first_ideal, until: planned_end };
-        unserved.count(parts, Metric::FramesUnserved, phases);
+        unserved.count(parts, Metric::FramesUnserved, segments);
         return;
     };
     if let Some(at) = media.first_answer() {
@@ -145,13 +145,13 @@ fn add_call(
     arrival.count(Metric::SessionsOpened, 1);
     let (first, until) = (media.first_due, media.last_due());
     let late = Due { first: first_ideal, until: first.min(planned_end) };
-    late.count(parts, Metric::FramesUnserved, phases);
-    Due { first, until }.count(parts, Metric::FramesPlanned, phases);
+    late.count(parts, Metric::FramesUnserved, segments);
+    Due { first, until }.count(parts, Metric::FramesPlanned, segments);
     if let Some((end, at)) = outcome.lost {
-        phases[parts.phases.phase_at(at)].count(Metric::SessionsLost, 1);
+        segments[parts.segments.phase_at(at)].count(Metric::SessionsLost, 1);
         failures.add(format!("session lost: {end}"), planned.device, at);
         let rest = Due { first: next_due(first, parts.frame, until), until: planned_end };
-        rest.count(parts, Metric::FramesUnserved, phases);
+        rest.count(parts, Metric::FramesUnserved, segments);
     }
 }
 
@@ -166,15 +166,15 @@ struct Due {
 }
 
 impl Due {
-    /// Adds the frames due within each phase to `metric` of that phase.
-    fn count(&self, parts: &Parts<'_>, metric: Metric, phases: &mut [Measurements]) {
-        let last = parts.phases.count() - 1;
-        for (index, phase) in phases.iter_mut().enumerate() {
-            let (start, end) = parts.phases.bounds(index);
-            // What is due after the end belongs to the last phase, as everywhere.
+    /// Adds the frames due within each segment to `metric` of that segment.
+    fn count(&self, parts: &Parts<'_>, metric: Metric, segments: &mut [Measurements]) {
+        let last = parts.segments.count() - 1;
+        for (index, segment) in segments.iter_mut().enumerate() {
+            let (start, end) = parts.segments.bounds(index);
+            // What is due after the end belongs to the last segment, as everywhere.
             let end = if index == last { self.until.max(end) } else { end };
             let before = |at: Moment| frames_before(self.first, parts.frame, at.min(self.until));
-            phase.count(metric, before(end) - before(start));
+            segment.count(metric, before(end) - before(start));
         }
     }
 }
@@ -275,7 +275,7 @@ mod tests {
             refused: 0,
         };
         collect(&Parts {
-            phases: &phases,
+            segments: &phases,
             frame: FRAME,
             load_end: at(load_end),
             calls,
@@ -304,7 +304,7 @@ mod tests {
 
     fn counts(collected: &Collected, metric: Metric) -> [u64; 3] {
         let of = |measured: &Measurements| measured.counted(metric).unwrap();
-        [of(&collected.overall), of(&collected.phases[0]), of(&collected.phases[1])]
+        [of(&collected.overall), of(&collected.segments[0]), of(&collected.segments[1])]
     }
 
     #[test]

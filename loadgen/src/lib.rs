@@ -5,6 +5,7 @@
 //! [`device`] (control, tokio) and [`media`] (audio, threads) → [`collect`] → [`verdict`] →
 //! [`run_record`].
 
+pub mod baseline;
 pub mod collect;
 pub mod device;
 pub mod experience;
@@ -12,6 +13,7 @@ pub mod gateway_process;
 pub mod in_flight;
 pub mod integrity;
 pub mod line;
+pub mod live;
 pub mod media;
 pub mod plan;
 pub mod pool_account;

@@ -54,6 +54,9 @@ struct RunArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
+    /// An earlier run, for thresholds such as "< 110% baseline"
+    #[arg(long, value_name = "RUN_DIR")]
+    baseline: Option<PathBuf>,
     /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
     #[arg(long, value_name = "FILE")]
     gateway_binary: Option<PathBuf>,
@@ -136,6 +139,7 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         scenario,
         target: args.target,
         out: args.out,
+        baseline: args.baseline,
         gateway_binary: args.gateway_binary,
         priority: args.priority.into(),
         quiet: args.quiet || args.json,

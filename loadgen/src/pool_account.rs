@@ -38,6 +38,8 @@ pub struct PoolAccount {
     /// The most workers seen serving.
     most: u64,
     measured: BTreeMap<usize, Measurements>,
+    /// What the last reading told.
+    second: Measurements,
     /// Busy time of each worker, for windows in which the same ones served all the time.
     windows: Vec<Vec<Duration>>,
     /// Frames whose answer had not come when the gateway told of them.
@@ -83,6 +85,7 @@ impl PoolAccount {
             last_phase: None,
             most: 0,
             measured: BTreeMap::new(),
+            second: Measurements::new(),
             windows: Vec::new(),
             under_way: Vec::new(),
             decomposition: Decomposition::default(),
@@ -94,11 +97,13 @@ impl PoolAccount {
     pub fn missed(&mut self) {
         self.coverage.unread += 1;
         self.coverage.to_the_end = false;
+        self.second = Measurements::new();
     }
 
     /// Adds what the gateway told in `phase`; `calls` are those of the run so far.
     pub fn add(&mut self, reading: Reading, phase: usize, calls: &CallRegistry) -> PoolSecond {
         self.coverage.to_the_end = true;
+        self.second = Measurements::new();
         let Reading { status, passages, left_out } = reading;
         self.coverage.readings += 1;
         self.coverage.frames_left_out += left_out;
@@ -117,9 +122,8 @@ impl PoolAccount {
         let before = self.last.take().filter(|_| same_phase);
         let busy = before.and_then(|before| self.span(&before, &status, phase));
         let pool = &status.pool;
-        let measured = self.measured.entry(phase).or_default();
-        measured.sample(Metric::Workers, pool.serving);
-        measured.sample(Metric::GatewayLoad, thousandths(pool.load_percent));
+        self.sample(phase, Metric::Workers, pool.serving);
+        self.sample(phase, Metric::GatewayLoad, thousandths(pool.load_percent));
         let second = PoolSecond {
             serving: pool.serving,
             starting: pool.starting,
@@ -137,6 +141,16 @@ impl PoolAccount {
         second
     }
 
+    /// What the last reading told, whatever phase it belongs to; nothing when none came.
+    pub fn last_second(&self) -> &Measurements {
+        &self.second
+    }
+
+    fn sample(&mut self, phase: usize, metric: Metric, recorded: u64) {
+        self.measured.entry(phase).or_default().sample(metric, recorded);
+        self.second.sample(metric, recorded);
+    }
+
     /// A frame counts in the phase in which it was planned. Its answer may still be on its way:
     /// then the rest of its way is looked up with the next reading.
     fn pass(&mut self, passage: Passage, calls: &CallRegistry) {
@@ -145,10 +159,10 @@ impl PoolAccount {
             return;
         };
         self.coverage.frames += 1;
-        let measured = self.measured.entry(self.phases.phase_at(journey.planned)).or_default();
-        measured.sample(Metric::GatewayQueueDelay, nanos(passage.queued));
+        let phase = self.phases.phase_at(journey.planned);
+        self.sample(phase, Metric::GatewayQueueDelay, nanos(passage.queued));
         let Some(worked) = passage.worked else { return };
-        measured.sample(Metric::GatewayWork, nanos(worked));
+        self.sample(phase, Metric::GatewayWork, nanos(worked));
         if !self.complete(&passage, &journey) && self.under_way.len() < MOST_UNDER_WAY {
             self.under_way.push(passage);
         }
@@ -174,9 +188,8 @@ impl PoolAccount {
         let share = |span_s: f64| (span_s / length.as_secs_f64()).max(0.0);
         let busy: f64 = busy_times(before, now, |_| true).iter().map(Duration::as_secs_f64).sum();
         let idle = now.pool.idle_while_waiting_s - before.pool.idle_while_waiting_s;
-        let measured = self.measured.entry(phase).or_default();
-        measured.sample(Metric::WorkersBusy, thousandths(share(busy)));
-        measured.sample(Metric::IdleWhileWaiting, thousandths(share(idle) * 100.0));
+        self.sample(phase, Metric::WorkersBusy, thousandths(share(busy)));
+        self.sample(phase, Metric::IdleWhileWaiting, thousandths(share(idle) * 100.0));
         let serving = |worker: &Worker| worker.state == "serving";
         let window = busy_times(before, now, serving);
         let steady = before.pool.serving == now.pool.serving
@@ -185,7 +198,7 @@ impl PoolAccount {
         if steady {
             let load = share(busy) / now.pool.serving as f64;
             if let Some(balance) = Balance::of(&window).filter(|_| load > SCORED_FROM_LOAD) {
-                measured.sample(Metric::WorkerBalance, thousandths(balance.jain));
+                self.sample(phase, Metric::WorkerBalance, thousandths(balance.jain));
             }
             self.windows.push(window);
         }

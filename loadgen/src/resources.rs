@@ -95,10 +95,22 @@ impl Resources {
             gateway: self.gateway.as_mut().and_then(|gateway| gateway.sample(now)),
             generator: self.generator.as_mut().and_then(|generator| generator.sample(now)),
         };
-        let measured = self.phases.entry(phase).or_default();
+        usage.add_to(self.phases.entry(phase).or_default());
+        usage
+    }
+
+    /// The samples, by phase index.
+    pub fn into_phases(self) -> BTreeMap<usize, Measurements> {
+        self.phases
+    }
+}
+
+impl SecondUsage {
+    /// Adds the sample to what was measured.
+    pub fn add_to(&self, measured: &mut Measurements) {
         for (usage, cpu, memory) in [
-            (usage.gateway, Metric::GatewayCpu, Metric::GatewayRss),
-            (usage.generator, Metric::GeneratorCpu, Metric::GeneratorRss),
+            (self.gateway, Metric::GatewayCpu, Metric::GatewayRss),
+            (self.generator, Metric::GeneratorCpu, Metric::GeneratorRss),
         ] {
             if let Some(usage) = usage {
                 #[expect(
@@ -110,12 +122,6 @@ impl Resources {
                 measured.sample(memory, usage.resident_bytes);
             }
         }
-        usage
-    }
-
-    /// The samples, by phase index.
-    pub fn into_phases(self) -> BTreeMap<usize, Measurements> {
-        self.phases
     }
 }
 

@@ -10,6 +10,7 @@ use measure::record::{RunRecord, Verdict};
 use measure::validity::State;
 use platform::Priority;
 
+use crate::baseline::{self, Baseline, BaselineError};
 use crate::gateway_process::{GatewayError, GatewayProcess};
 use crate::preflight::{self, PreflightError};
 use crate::progress::Progress;
@@ -27,6 +28,8 @@ pub struct RunRequest {
     pub target: Option<String>,
     /// The run directory; none: one under `target/runs/` by time and scenario.
     pub out: Option<PathBuf>,
+    /// An earlier run that thresholds compare with: its directory or its `run.json`.
+    pub baseline: Option<PathBuf>,
     /// The reference gateway's binary; none: beside ours, or along `PATH`.
     pub gateway_binary: Option<PathBuf>,
     /// How much before others the media threads shall run, as far as that is granted.
@@ -50,6 +53,8 @@ pub enum RunError {
     Preflight(PreflightError),
     /// An audio file cannot be used.
     Voice(VoiceError),
+    /// The earlier run cannot be compared with.
+    Baseline(BaselineError),
     /// The reference gateway did not come up.
     Gateway(GatewayError),
     /// Ctrl-C or SIGTERM before the first call.
@@ -68,6 +73,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Preflight(error) => write!(f, "{error}"),
             Self::Voice(error) => write!(f, "{error}"),
+            Self::Baseline(error) => write!(f, "{error}"),
             Self::Gateway(error) => write!(f, "{error}"),
             Self::Interrupted => f.write_str("interrupted before the first call: nothing ran"),
             Self::System { doing, error } => write!(f, "cannot {doing}: {error}"),
@@ -101,6 +107,9 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     if foreign.is_some() {
         preflight::thresholds_for_foreign(scenario)?;
     }
+    let baseline = request.baseline.as_deref().map(Baseline::load).transpose();
+    let baseline = baseline.map_err(RunError::Baseline)?;
+    baseline::check(scenario, baseline.as_ref()).map_err(RunError::Baseline)?;
     let voices =
         voice::load(&scenario.devices.audio, &scenario.devices.encoder).map_err(RunError::Voice)?;
     let directory =
@@ -123,6 +132,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         mqtt,
         gateway,
         voices: voices.into_iter().map(Arc::new).collect(),
+        baseline: baseline.as_ref(),
         priority: request.priority,
         progress: Progress::new(request.quiet),
     };
@@ -135,8 +145,8 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     runtime.shutdown_background();
     let performed = performed?;
     let started_unix_s = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let record = run_record::assemble(Ran { scenario, started_unix_s, performed }, &directory)
-        .map_err(system("write the run record"))?;
+    let ran = Ran { scenario, started_unix_s, baseline: baseline.as_ref(), performed };
+    let record = run_record::assemble(ran, &directory).map_err(system("write the run record"))?;
     Ok(RunDone { record, directory: directory.path().to_owned() })
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
-use measure::record::{FORMAT, Measurements, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
+use measure::record::{FORMAT, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence, LittlesLaw};
 use measure::{Distribution, Metric, Statistic};
 use platform::{Host, Priority};
 use serde_json::{Value, json};
 
-use crate::collect::millis;
+use crate::baseline::Baseline;
+use crate::collect::{Collected, millis};
 use crate::experience;
 use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
@@ -27,6 +28,8 @@ pub struct Ran<'a> {
     pub scenario: &'a Scenario,
     /// When it started, in seconds since 1970 (UTC).
     pub started_unix_s: u64,
+    /// The run that thresholds compare with.
+    pub baseline: Option<&'a Baseline>,
     /// What it left behind.
     pub performed: Performed,
 }
@@ -36,15 +39,14 @@ pub struct Ran<'a> {
 /// # Errors
 /// What the file system said.
 pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord> {
-    let Ran { scenario, started_unix_s, mut performed } = ran;
+    let Ran { scenario, started_unix_s, baseline, mut performed } = ran;
     add_process_metrics(&mut performed);
-    let names = scenario.phases.iter().map(|phase| phase.name.as_str());
-    let measured = Measured {
-        overall: &performed.collected.overall,
-        phases: names.zip(&performed.collected.phases).collect(),
-    };
+    let Collected { overall, segments, .. } = &performed.collected;
+    let measured = Measured::new(scenario, &performed.schedule, overall, segments, baseline);
     let implied = verdict::implied(performed.announced.is_some());
-    let (verdict, thresholds) = verdict::evaluate(&scenario.thresholds, &implied, &measured);
+    let courses = &performed.timeline.courses;
+    let (verdict, thresholds) =
+        verdict::evaluate(&scenario.thresholds, courses, &implied, &measured);
     let decided = verdict::decided_by_send_lag(&scenario.thresholds, &measured);
     let validity = validity::judge(&evidence(scenario, &performed, decided));
     let interrupted = matches!(performed.ended_early, Some(EndedEarly::Interrupted(_)));
@@ -69,7 +71,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         verdict,
         ended_early: performed.ended_early.as_ref().map(ToString::to_string),
         thresholds,
-        phases: phases(scenario, &performed),
+        phases: phases(scenario, &performed, &measured),
         metrics: performed.collected.overall.to_map(),
         method: method(scenario, &performed),
         gateway: performed.timeline.gateway.clone(),
@@ -88,8 +90,8 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
 fn add_process_metrics(performed: &mut Performed) {
     let collected = &mut performed.collected;
     let timeline = &performed.timeline;
-    for (&phase, samples) in timeline.resources.iter().chain(&timeline.pool) {
-        collected.phases[phase].merge(samples);
+    for (&segment, samples) in timeline.resources.iter().chain(&timeline.pool) {
+        collected.segments[segment].merge(samples);
         collected.overall.merge(samples);
     }
     if let Some(gateway) = &timeline.gateway {
@@ -209,12 +211,12 @@ fn versions(performed: &Performed) -> BTreeMap<String, String> {
     versions
 }
 
-fn phases(scenario: &Scenario, performed: &Performed) -> Vec<PhaseRecord> {
-    let measured = performed.collected.phases.iter().map(Measurements::to_map);
+fn phases(scenario: &Scenario, performed: &Performed, measured: &Measured<'_>) -> Vec<PhaseRecord> {
+    let metrics = measured.phases.iter().map(|(_, measured)| measured.to_map());
     scenario
         .phases
         .iter()
-        .zip(measured)
+        .zip(metrics)
         .enumerate()
         .map(|(index, (phase, metrics))| {
             let (start, end) = performed.schedule.phases.bounds(index);

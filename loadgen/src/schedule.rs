@@ -3,11 +3,13 @@
 //! Pure: the same scenario gives the same calls. A ramp spreads arrivals evenly, the first at its start; when the target falls, the
 //! newest devices leave first, spread the same way. Everybody leaves at the end of the last phase.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use measure::record::Measurements;
 use protocol::{FrameDuration, Moment};
 
-use crate::scenario::Phase;
+use crate::scenario::{Phase, Scenario, Scope};
 
 /// Number of a device within a run, from 0.
 pub type DeviceNumber = u32;
@@ -22,6 +24,9 @@ pub struct Schedule {
     pub calls: Vec<PlannedCall>,
     /// The phases on the run's time.
     pub phases: PhaseTimes,
+    /// The phases, cut where a window that a threshold looks at begins or ends: what is measured
+    /// apart.
+    pub segments: PhaseTimes,
 }
 
 /// One audio session of one device.
@@ -35,7 +40,7 @@ pub struct PlannedCall {
     pub leave: Moment,
 }
 
-/// Start and end of each phase.
+/// Consecutive pieces of the run's time: its phases, or what windows cut them into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseTimes {
     starts: Vec<Moment>,
@@ -52,6 +57,23 @@ impl PhaseTimes {
             at += phase.length();
         }
         Self { starts, end: at }
+    }
+
+    /// The same time in finer pieces: also cut at each of `moments` that lies within it.
+    #[must_use]
+    pub fn cut_at(&self, moments: impl IntoIterator<Item = Moment>) -> Self {
+        let within = |at: &Moment| *at > self.starts[0] && *at < self.end;
+        let mut starts = self.starts.clone();
+        starts.extend(moments.into_iter().filter(within));
+        starts.sort_unstable();
+        starts.dedup();
+        Self { starts, end: self.end }
+    }
+
+    /// The pieces that lie between `start` and `end`, which are cuts of it.
+    pub fn between(&self, start: Moment, end: Moment) -> Range<usize> {
+        let first = self.starts.partition_point(|&at| at < start);
+        first..self.starts.partition_point(|&at| at < end).max(first)
     }
 
     /// Number of phases.
@@ -77,6 +99,21 @@ impl PhaseTimes {
 }
 
 impl Schedule {
+    /// The load of `scenario`, and what is measured apart in it.
+    pub fn of(scenario: &Scenario) -> Self {
+        let mut schedule = Self::new(&scenario.phases);
+        let windows = scenario.thresholds.iter().filter_map(|threshold| match &threshold.scope {
+            Scope::Within(window) => Some(window),
+            Scope::Run | Scope::Phase(_) => None,
+        });
+        let edges = windows.flat_map(|window| {
+            let start = Moment::START + window.start;
+            [start, start + window.span]
+        });
+        schedule.segments = schedule.phases.cut_at(edges);
+        schedule
+    }
+
     /// Unrolls `phases`.
     pub fn new(phases: &[Phase]) -> Self {
         let times = PhaseTimes::new(phases);
@@ -104,7 +141,22 @@ impl Schedule {
         }
         calls.retain(|call| call.leave > call.arrive);
         calls.sort_by_key(|call| (call.arrive, call.device));
-        Self { calls, phases: times }
+        Self { calls, segments: times.clone(), phases: times }
+    }
+
+    /// What the segments measured within phase `index`, put together.
+    pub fn phase(&self, index: usize, segments: &[Measurements]) -> Measurements {
+        let (start, end) = self.phases.bounds(index);
+        self.merged(start, end, segments)
+    }
+
+    /// What the segments measured between two of their cuts, put together.
+    pub fn merged(&self, start: Moment, end: Moment, segments: &[Measurements]) -> Measurements {
+        let mut merged = Measurements::new();
+        for segment in &segments[self.segments.between(start, end)] {
+            merged.merge(segment);
+        }
+        merged
     }
 
     /// Frames that the schedule calls for if every handshake took no time.
@@ -181,6 +233,22 @@ mod tests {
             assert_eq!(times.phase_at(Moment::from_millis(millis)), index, "{millis} ms");
         }
         assert_eq!(times.bounds(1), (Moment::from_millis(100), Moment::from_millis(200)));
+    }
+
+    #[test]
+    fn time_is_cut_into_finer_pieces_and_found_again() {
+        let at = Moment::from_millis;
+        let phases = PhaseTimes::new(&[phase(1, 0, 100), phase(2, 0, 200)]);
+        // The start, the end, what lies outside and what is a cut already change nothing.
+        let segments = phases.cut_at([at(150), at(100), at(0), at(300), at(900), at(150)]);
+        let bounds: Vec<_> = (0..segments.count()).map(|index| segments.bounds(index)).collect();
+        assert_eq!(bounds, [(at(0), at(100)), (at(100), at(150)), (at(150), at(300))]);
+        for (start, end, pieces) in
+            [(0, 100, 0..1), (100, 300, 1..3), (150, 300, 2..3), (100, 150, 1..2)]
+        {
+            assert_eq!(segments.between(at(start), at(end)), pieces, "{start} to {end}");
+        }
+        assert_eq!(segments.phase_at(at(149)), 1);
     }
 
     proptest! {

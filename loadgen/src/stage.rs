@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::baseline::Baseline;
 use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
@@ -44,6 +45,8 @@ pub struct Stage<'a> {
     pub gateway: Option<GatewayProcess>,
     /// What the devices say.
     pub voices: Vec<Arc<Voice>>,
+    /// An earlier run that thresholds compare with.
+    pub baseline: Option<&'a Baseline>,
     /// How much before others the media threads shall run.
     pub priority: Priority,
     /// Where progress is shown.
@@ -95,7 +98,7 @@ impl Stage<'_> {
             () = interrupt.next() => return Err(RunError::Interrupted),
         }
 
-        let schedule = Schedule::new(&self.scenario.phases);
+        let schedule = Schedule::of(self.scenario);
         let (stop, stopping) = watch::channel(false);
         let (fleet, checker) = self.assemble(&schedule, key, stopping)?;
         let mut calls = JoinSet::new();
@@ -105,8 +108,14 @@ impl Stage<'_> {
             calls.spawn(device::call(Arc::clone(&fleet), planned, Arc::clone(&slot)));
             slots.push((planned, slot));
         }
-        let mut watch =
-            Watch::new(&fleet, self.scenario, &schedule, self.gateway.as_mut(), &mut self.progress);
+        let mut watch = Watch::new(
+            &fleet,
+            self.scenario,
+            &schedule,
+            self.gateway.as_mut(),
+            self.baseline,
+            &mut self.progress,
+        );
         // The gateway remembers the way of frames from the first time it is asked on.
         watch.look_at_the_gateway(AT_LAST).await;
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
@@ -129,7 +138,7 @@ impl Stage<'_> {
         let planned_end = schedule.phases.end();
         let load_end = ended_early.as_ref().map_or(planned_end, |end| end.at().min(planned_end));
         let collected = collect(&Parts {
-            phases: &schedule.phases,
+            segments: &schedule.segments,
             frame: self.scenario.devices.encoder.frame,
             load_end,
             calls: &outcomes,
@@ -172,10 +181,10 @@ impl Stage<'_> {
             golden: self.golden(),
         })
         .map_err(system("start the checker"))?;
-        let phases = &schedule.phases;
-        let listener = Listener::start(clock, phases.clone(), checker.inbox(), self.priority)
+        let segments = &schedule.segments;
+        let listener = Listener::start(clock, segments.clone(), checker.inbox(), self.priority)
             .map_err(system("start the listener"))?;
-        let pacer = Pacer::start(clock, phases.clone(), self.priority)
+        let pacer = Pacer::start(clock, segments.clone(), self.priority)
             .map_err(system("start the pacer"))?;
         let fleet = Fleet {
             clock,

@@ -8,6 +8,7 @@ use measure::record::Measurements;
 use protocol::Moment;
 
 use crate::in_flight::InFlight;
+use crate::live::Course;
 use crate::pool_account::PoolSecond;
 use crate::resources::{HostDuring, ProcessUsage, SecondUsage};
 
@@ -16,14 +17,16 @@ use crate::resources::{HostDuring, ProcessUsage, SecondUsage};
 pub struct Timeline {
     /// One row for each second.
     pub rows: Vec<Row>,
-    /// Samples of processor time and memory, by phase index.
+    /// Samples of processor time and memory, by segment index.
     pub resources: BTreeMap<usize, Measurements>,
-    /// What the gateway told of its pool, by phase index.
+    /// What the gateway told of its pool, by segment index.
     pub pool: BTreeMap<usize, Measurements>,
     /// The same of the whole run; `None` when it told nothing.
     pub gateway: Option<GatewayRecord>,
     /// Frames under way, at random moments.
     pub in_flight: InFlight,
+    /// What became of each threshold second by second.
+    pub courses: Vec<Course>,
     /// What the machine went through meanwhile.
     pub host: HostDuring,
 }

@@ -4,26 +4,62 @@
 use measure::Metric;
 use measure::record::{Measurements, ThresholdRecord, Verdict};
 
-use crate::scenario::{Comparison, Threshold};
+use protocol::Moment;
+
+use crate::baseline::Baseline;
+use crate::collect::millis;
+use crate::live::Course;
+use crate::scenario::{Comparison, Limit, Reference, Scenario, Scope, Threshold, Window};
+use crate::schedule::Schedule;
 
 /// Everything that thresholds look at.
 pub struct Measured<'a> {
     /// The whole run.
     pub overall: &'a Measurements,
     /// Each phase, with its name.
-    pub phases: Vec<(&'a str, &'a Measurements)>,
+    pub phases: Vec<(&'a str, Measurements)>,
+    /// The time after an event, for each threshold that is about one.
+    pub windows: Vec<(Window, Measurements)>,
+    /// The run to compare with.
+    pub baseline: Option<&'a Baseline>,
+}
+
+impl<'a> Measured<'a> {
+    /// What the thresholds of `scenario` look at, put together from the segments of its schedule.
+    pub fn new(
+        scenario: &'a Scenario,
+        schedule: &Schedule,
+        overall: &'a Measurements,
+        segments: &[Measurements],
+        baseline: Option<&'a Baseline>,
+    ) -> Self {
+        let named = scenario.phases.iter().enumerate();
+        let phases = named.map(|(index, phase)| (&*phase.name, schedule.phase(index, segments)));
+        let windows = scenario.thresholds.iter().filter_map(|threshold| {
+            let Scope::Within(window) = &threshold.scope else { return None };
+            let start = Moment::START + window.start;
+            Some((window.clone(), schedule.merged(start, start + window.span, segments)))
+        });
+        Self { overall, phases: phases.collect(), windows: windows.collect(), baseline }
+    }
+
+    /// The part of the run that `scope` means.
+    fn part(&self, scope: &Scope) -> Option<&Measurements> {
+        match scope {
+            Scope::Run => Some(self.overall),
+            Scope::Phase(name) => {
+                self.phases.iter().find(|(phase, _)| phase == name).map(|(_, measured)| measured)
+            }
+            Scope::Within(window) => {
+                self.windows.iter().find(|(one, _)| one == window).map(|(_, measured)| measured)
+            }
+        }
+    }
 }
 
 /// What every run must hold, unless the scenario has its own limit on the same metric.
 pub fn implied(reference_gateway: bool) -> Vec<Threshold> {
-    let count = |metric, comparison, text: &str| Threshold {
-        phase: None,
-        metric,
-        statistic: None,
-        comparison,
-        limit: 0.0,
-        text: text.to_owned(),
-    };
+    let count = |metric, comparison, text| Threshold::plain(metric, None, comparison, 0.0, text);
     let mut implied = vec![
         count(Metric::SessionsFailed, Comparison::Equal, "= 0"),
         count(Metric::SessionsLost, Comparison::Equal, "= 0"),
@@ -35,20 +71,27 @@ pub fn implied(reference_gateway: bool) -> Vec<Threshold> {
     implied
 }
 
-/// Judges the scenario's thresholds and the implied ones.
+/// Judges the scenario's thresholds, which took `courses`, and the implied ones.
 pub fn evaluate(
     thresholds: &[Threshold],
+    courses: &[Course],
     implied: &[Threshold],
     measured: &Measured<'_>,
 ) -> (Verdict, Vec<ThresholdRecord>) {
-    let own = thresholds.iter().map(|threshold| judge(threshold, false, measured));
+    let unknown = Course::default();
+    let own = thresholds.iter().enumerate().map(|(index, threshold)| {
+        judge(threshold, false, courses.get(index).unwrap_or(&unknown), measured)
+    });
     let overridden = |implied: &&Threshold| {
-        !thresholds.iter().any(|own| own.metric == implied.metric && own.phase.is_none())
+        let same = |own: &Threshold| own.metric == implied.metric && own.scope == Scope::Run;
+        !thresholds.iter().any(|own| same(own) && !own.warn)
     };
-    let implied =
-        implied.iter().filter(overridden).map(|threshold| judge(threshold, true, measured));
+    let implied = implied
+        .iter()
+        .filter(overridden)
+        .map(|threshold| judge(threshold, true, &unknown, measured));
     let records: Vec<_> = own.chain(implied).collect();
-    let all_hold = records.iter().all(|record| record.ok);
+    let all_hold = records.iter().all(|record| record.ok || record.warn);
     (if all_hold { Verdict::Pass } else { Verdict::Fail }, records)
 }
 
@@ -57,37 +100,82 @@ pub fn evaluate(
 pub fn decided_by_send_lag(thresholds: &[Threshold], measured: &Measured<'_>) -> Vec<String> {
     let decided = |threshold: &&Threshold| {
         let from_send = Threshold { metric: Metric::ServiceLatency, ..(*threshold).clone() };
+        let breaks = |one: &Threshold| Some(!holds(one, observe(one, measured)?.0, measured));
         threshold.metric == Metric::ResponseLatency
-            && observe(threshold, measured).is_some_and(|(seen, _)| !holds(threshold, seen))
-            && observe(&from_send, measured).is_some_and(|(seen, _)| holds(threshold, seen))
+            && threshold.over.is_none()
+            && breaks(threshold) == Some(true)
+            && breaks(&from_send) == Some(false)
     };
     thresholds.iter().filter(decided).map(ToString::to_string).collect()
 }
 
-fn judge(threshold: &Threshold, implied: bool, measured: &Measured<'_>) -> ThresholdRecord {
-    let observed = observe(threshold, measured);
+fn judge(
+    threshold: &Threshold,
+    implied: bool,
+    course: &Course,
+    measured: &Measured<'_>,
+) -> ThresholdRecord {
+    let (observed, worst) = match threshold.over {
+        None => (observe(threshold, measured), course.worst),
+        // A window in which nothing was measured says nothing about the others.
+        Some(_) if course.empty_window.is_some() => (None, None),
+        Some(_) => {
+            let window = course.worst_window;
+            (
+                window.map(|(worst, samples)| (worst.observed, samples)),
+                window.map(|(worst, _)| worst),
+            )
+        }
+    };
+    let held = observed.is_some_and(|(seen, _)| holds(threshold, seen, measured));
+    let came_to = match threshold.limit {
+        Limit::Number(_) => None,
+        Limit::Times { .. } => limit(threshold, measured),
+    };
+    let (phase, within) = match &threshold.scope {
+        Scope::Run => (None, None),
+        Scope::Phase(name) => (Some(name.clone()), None),
+        Scope::Within(window) => (None, Some(window.to_string())),
+    };
     ThresholdRecord {
         metric: threshold.subject(),
-        phase: threshold.phase.clone(),
+        phase,
         limit: threshold.text.clone(),
         observed: observed.map(|(seen, _)| seen),
         unit: threshold.metric.quantity().unit().to_owned(),
         samples: observed.map_or(0, |(_, samples)| samples),
-        ok: observed.is_some_and(|(seen, _)| holds(threshold, seen)),
+        ok: held && !course.aborted,
         implied,
+        within,
+        over_ms: threshold.over.map(millis),
+        came_to,
+        worst,
+        warn: threshold.warn,
+        aborted: course.aborted,
     }
 }
 
-fn holds(threshold: &Threshold, seen: f64) -> bool {
-    threshold.comparison.holds(seen, threshold.limit)
+fn holds(threshold: &Threshold, seen: f64, measured: &Measured<'_>) -> bool {
+    limit(threshold, measured).is_some_and(|limit| threshold.comparison.holds(seen, limit))
+}
+
+/// What the number is compared with; `None` when what it is a multiple of has no samples.
+fn limit(threshold: &Threshold, measured: &Measured<'_>) -> Option<f64> {
+    match &threshold.limit {
+        Limit::Number(number) => Some(*number),
+        Limit::Times { factor, of: Reference::Phase(name) } => {
+            let there = Threshold { scope: Scope::Phase(name.clone()), ..threshold.clone() };
+            observe(&there, measured).map(|(seen, _)| factor * seen)
+        }
+        Limit::Times { factor, of: Reference::Baseline } => {
+            measured.baseline?.value(threshold).map(|value| factor * value)
+        }
+    }
 }
 
 /// The number and the samples behind it; `None` without samples.
 fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<(f64, u64)> {
-    let scope = match &threshold.phase {
-        None => measured.overall,
-        Some(name) => measured.phases.iter().find(|(phase, _)| phase == name)?.1,
-    };
+    let scope = measured.part(&threshold.scope)?;
     if threshold.metric.is_per_device() {
         let devices = scope.devices(threshold.metric)?;
         let seen = match threshold.statistic {
@@ -143,12 +231,17 @@ mod tests {
 
     fn threshold(metric: Metric, comparison: Comparison, limit: f64) -> Threshold {
         let statistic = metric.is_distribution().then_some(Statistic::Quantile(0.5));
-        Threshold { phase: None, metric, statistic, comparison, limit, text: "limit".to_owned() }
+        Threshold::plain(metric, statistic, comparison, limit, "limit")
+    }
+
+    fn whole(overall: &Measurements) -> Measured<'_> {
+        Measured { overall, phases: Vec::new(), windows: Vec::new(), baseline: None }
     }
 
     fn check(measurements: &Measurements, threshold: &Threshold) -> ThresholdRecord {
-        let measured = Measured { overall: measurements, phases: vec![("calm", measurements)] };
-        evaluate(std::slice::from_ref(threshold), &[], &measured).1.remove(0)
+        let calm = vec![("calm", measurements.clone())];
+        let measured = Measured { phases: calm, ..whole(measurements) };
+        evaluate(std::slice::from_ref(threshold), &[], &[], &measured).1.remove(0)
     }
 
     #[test]
@@ -187,7 +280,7 @@ mod tests {
             );
         }
         let elsewhere = Threshold {
-            phase: Some("never-ran".to_owned()),
+            scope: Scope::Phase("never-ran".to_owned()),
             ..threshold(Metric::FramesSent, Comparison::AtLeast, 0.0)
         };
         assert!(!check(&idle, &elsewhere).ok);
@@ -199,13 +292,77 @@ mod tests {
         measured.count(Metric::SessionsPlanned, 5);
         measured.count(Metric::SessionsFailed, 1);
         let judged = |own: &[Threshold]| {
-            let measured = Measured { overall: &measured, phases: Vec::new() };
             let implied = [threshold(Metric::SessionsFailed, Comparison::Equal, 0.0)];
-            evaluate(own, &implied, &measured).0
+            evaluate(own, &[], &implied, &whole(&measured)).0
         };
         assert_eq!(judged(&[]), Verdict::Fail);
         let own = threshold(Metric::SessionsFailed, Comparison::AtMost, 1.0);
         assert_eq!(judged(&[own]), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_warning_fails_nothing_and_stands_for_no_implied_limit() {
+        let mut measured = Measurements::new();
+        measured.count(Metric::SessionsPlanned, 5);
+        measured.count(Metric::SessionsFailed, 1);
+        let warning =
+            Threshold { warn: true, ..threshold(Metric::SessionsFailed, Comparison::Equal, 0.0) };
+        let (verdict, records) =
+            evaluate(std::slice::from_ref(&warning), &[], &[], &whole(&measured));
+        assert_eq!((verdict, records[0].ok, records[0].warn), (Verdict::Pass, false, true));
+        let implied = [threshold(Metric::SessionsFailed, Comparison::Equal, 0.0)];
+        let judged = evaluate(&[warning], &[], &implied, &whole(&measured));
+        assert_eq!((judged.0, judged.1.len()), (Verdict::Fail, 2));
+    }
+
+    #[test]
+    fn a_multiple_of_another_phase_holds_or_fails_by_both() {
+        let latency = |millis: u64| {
+            let mut measured = Measurements::new();
+            measured.sample(Metric::ResponseLatency, millis * 1_000_000);
+            measured
+        };
+        let overall = latency(1);
+        let judged = |calm: Measurements, burst: u64| {
+            let phases = vec![("calm", calm), ("burst", latency(burst))];
+            let threshold = Threshold {
+                scope: Scope::Phase("burst".to_owned()),
+                limit: Limit::Times { factor: 2.0, of: Reference::Phase("calm".to_owned()) },
+                ..threshold(Metric::ResponseLatency, Comparison::Below, 0.0)
+            };
+            let measured = Measured { phases, ..whole(&overall) };
+            let record = evaluate(&[threshold], &[], &[], &measured).1.remove(0);
+            (record.ok, record.came_to.map(f64::round))
+        };
+        assert_eq!(judged(latency(10), 19), (true, Some(20.0)));
+        assert_eq!(judged(latency(10), 21), (false, Some(20.0)));
+        assert_eq!(judged(Measurements::new(), 1), (false, None), "nothing to be a multiple of");
+    }
+
+    #[test]
+    fn windows_are_judged_by_the_worst_and_an_aborted_run_fails() {
+        let overall = Measurements::new();
+        let sliding = Threshold {
+            over: Some(std::time::Duration::from_secs(5)),
+            ..threshold(Metric::ResponseLatency, Comparison::Below, 40.0)
+        };
+        let worst = |observed| {
+            let moment = measure::record::WorstMoment { at_ms: 7000.0, observed };
+            Course { worst_window: Some((moment, 12)), ..Course::default() }
+        };
+        let empty = Course { empty_window: Some(Moment::START), ..worst(1.0) };
+        let aborted = Course { aborted: true, ..worst(1.0) };
+        for (course, ok, observed) in [
+            (worst(39.0), true, Some(39.0)),
+            (worst(41.0), false, Some(41.0)),
+            (empty, false, None),
+            (aborted, false, Some(1.0)),
+            (Course::default(), false, None),
+        ] {
+            let thresholds = std::slice::from_ref(&sliding);
+            let (_, records) = evaluate(thresholds, &[course], &[], &whole(&overall));
+            assert_eq!((records[0].ok, records[0].observed), (ok, observed), "{records:?}");
+        }
     }
 
     #[test]
@@ -214,7 +371,7 @@ mod tests {
         measurements.sample(Metric::ResponseLatency, 50_000_000);
         measurements.sample(Metric::ServiceLatency, 10_000_000);
         let limit = |limit| threshold(Metric::ResponseLatency, Comparison::Below, limit);
-        let measured = Measured { overall: &measurements, phases: Vec::new() };
+        let measured = whole(&measurements);
         let thresholds = [limit(40.0), limit(60.0), limit(5.0)];
         let decided = decided_by_send_lag(&thresholds, &measured);
         assert_eq!(decided, ["response_latency.p50 limit"], "only 40 ms lies between");

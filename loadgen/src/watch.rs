@@ -6,15 +6,18 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use measure::{Distribution, Quantity, Statistic};
+use measure::record::Measurements;
+use measure::{Distribution, Metric, Quantity, Statistic};
 use protocol::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::baseline::Baseline;
 use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
 use crate::in_flight::InFlight;
+use crate::live::{Abort, Live, known_limit};
 use crate::pool_account::{PoolAccount, PoolSecond};
 use crate::progress::{Progress, Snapshot};
 use crate::resources::{HostBefore, Resources};
@@ -31,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(15);
 
 /// Why a run ended before its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum EndedEarly {
     /// Ctrl-C or SIGTERM, at this moment.
     Interrupted(Moment),
@@ -42,13 +45,22 @@ pub enum EndedEarly {
         /// How it ended.
         exit: String,
     },
+    /// A threshold with `abort` was not kept.
+    Aborted {
+        /// The end of the second that broke it.
+        at: Moment,
+        /// Which, and what was seen.
+        why: Abort,
+    },
 }
 
 impl EndedEarly {
     /// When it was noticed.
     pub fn at(&self) -> Moment {
         match self {
-            Self::Interrupted(at) | Self::GatewayExited { at, .. } => *at,
+            Self::Interrupted(at) | Self::GatewayExited { at, .. } | Self::Aborted { at, .. } => {
+                *at
+            }
         }
     }
 }
@@ -59,6 +71,9 @@ impl fmt::Display for EndedEarly {
             Self::Interrupted(at) => write!(f, "interrupted after {at}"),
             Self::GatewayExited { at, exit } => {
                 write!(f, "the reference gateway ended after {at} ({exit})")
+            }
+            Self::Aborted { at, why: Abort { threshold, observed, unit } } => {
+                write!(f, "ended after {at}: {threshold}; observed {observed:.3} {unit}")
             }
         }
     }
@@ -77,6 +92,8 @@ pub struct Watch<'a> {
     in_flight: InFlight,
     host: HostBefore,
     progress: &'a mut Progress,
+    live: Live,
+    looked: Moment,
     interval: Distribution,
     sent_before: u64,
     answered_before: u64,
@@ -89,6 +106,7 @@ impl<'a> Watch<'a> {
         scenario: &'a Scenario,
         schedule: &'a Schedule,
         gateway: Option<&'a mut GatewayProcess>,
+        baseline: Option<&Baseline>,
         progress: &'a mut Progress,
     ) -> Self {
         let gateway_pid = gateway.as_ref().map(|gateway| gateway.pid());
@@ -101,10 +119,12 @@ impl<'a> Watch<'a> {
             timeline: Timeline::default(),
             gateway,
             telemetry,
-            account: PoolAccount::new(fleet.clock, schedule.phases.clone()),
+            account: PoolAccount::new(fleet.clock, schedule.segments.clone()),
             in_flight: InFlight::default(),
             host: HostBefore::now(),
             progress,
+            live: live(scenario, schedule, baseline),
+            looked: Moment::START,
             interval: Distribution::new(Quantity::Time),
             sent_before: 0,
             answered_before: 0,
@@ -143,7 +163,11 @@ impl<'a> Watch<'a> {
                 _ = ticks.tick() => {
                     if self.fleet.clock.now() >= look_due {
                         look_due += LOOK_EVERY;
-                        self.look().await;
+                        let abort = self.look().await;
+                        if let (Some(why), None) = (abort, &ended_early) {
+                            let ended = EndedEarly::Aborted { at: self.looked, why };
+                            self.end(ended, &mut ended_early, stop, &mut patience);
+                        }
                     }
                     let now = self.fleet.clock.now();
                     let exit = self.gateway.as_mut().and_then(|gateway| gateway.exited());
@@ -187,14 +211,15 @@ impl<'a> Watch<'a> {
         let _ = stop.send(true);
     }
 
-    /// Once a second: resources, a row of the timeline, a line of progress.
-    async fn look(&mut self) {
+    /// Once a second: resources, a row of the timeline, a line of progress, and whether a threshold
+    /// ends the run.
+    async fn look(&mut self) -> Option<Abort> {
         let pool = self.look_at_the_gateway(SOON).await;
         let now = self.fleet.clock.now();
         let phase = self.schedule.phases.phase_at(now);
         self.fleet.listener.take_interval(&mut self.interval);
         let (sent, answered) = (self.fleet.pacer.sent(), self.fleet.listener.answered());
-        let usage = self.resources.sample(phase);
+        let usage = self.resources.sample(self.schedule.segments.phase_at(now));
         let latency = |statistic| self.interval.statistic(statistic);
         let row = Row {
             at: now,
@@ -218,14 +243,22 @@ impl<'a> Watch<'a> {
             unanswered: sent.saturating_sub(answered),
             latency_p99_ms: row.latency_p99_ms,
         });
+        let mut second = Measurements::new();
+        second.samples(Metric::ResponseLatency, &self.interval);
+        second.count(Metric::FramesSent, row.sent);
+        second.count(Metric::FramesReceived, row.answered);
+        usage.add_to(&mut second);
+        second.merge(self.account.last_second());
         (self.sent_before, self.answered_before) = (sent, answered);
         self.timeline.rows.push(row);
+        let from = std::mem::replace(&mut self.looked, now);
+        self.live.second(from, now, &second)
     }
 
     /// Asks the gateway about itself, where there is something to ask.
     pub async fn look_at_the_gateway(&mut self, patience: Duration) -> Option<PoolSecond> {
         let reading = self.telemetry.as_mut()?.read(patience).await;
-        let phase = self.schedule.phases.phase_at(self.fleet.clock.now());
+        let phase = self.schedule.segments.phase_at(self.fleet.clock.now());
         let Some(reading) = reading else {
             self.account.missed();
             return None;
@@ -242,9 +275,18 @@ impl<'a> Watch<'a> {
             gateway,
             in_flight: self.in_flight,
             host: self.host.until_now(),
+            courses: self.live.finish(),
             ..self.timeline
         }
     }
+}
+
+/// The thresholds of `scenario`, with the numbers that are known before its end.
+fn live(scenario: &Scenario, schedule: &Schedule, baseline: Option<&Baseline>) -> Live {
+    let names: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
+    Live::new(&scenario.thresholds, &names, &schedule.phases, |threshold| {
+        known_limit(threshold, baseline.and_then(|baseline| baseline.value(threshold)))
+    })
 }
 
 /// Ctrl-C, or being asked to end.

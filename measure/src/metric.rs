@@ -272,6 +272,30 @@ impl Metric {
             )
     }
 
+    /// Whether it is known while the run goes on, second by second.
+    pub const fn is_known_each_second(self) -> bool {
+        matches!(
+            self,
+            Self::ResponseLatency
+                | Self::ServiceLatency
+                | Self::SendLag
+                | Self::ReceiveLag
+                | Self::FramesSent
+                | Self::FramesReceived
+                | Self::GatewayCpu
+                | Self::GatewayRss
+                | Self::GatewayQueueDelay
+                | Self::GatewayWork
+                | Self::GatewayLoad
+                | Self::Workers
+                | Self::WorkersBusy
+                | Self::WorkerBalance
+                | Self::IdleWhileWaiting
+                | Self::GeneratorCpu
+                | Self::GeneratorRss
+        )
+    }
+
     /// Whether only the reference gateway, being a process of ours, has it.
     pub const fn needs_reference_gateway(self) -> bool {
         matches!(self, Self::GatewayExits | Self::GatewayCpu | Self::GatewayRss)

@@ -103,6 +103,7 @@ pub enum Verdict {
 
 /// One limit and how it was met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a flat form that other tools read")]
 pub struct ThresholdRecord {
     /// The metric and statistic, for example `response_latency.p99`.
     pub metric: String,
@@ -120,6 +121,44 @@ pub struct ThresholdRecord {
     pub ok: bool,
     /// Added by Din, not by the scenario.
     pub implied: bool,
+    /// The time after an event that it is about, for example `within 5s of burst`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// The length of the sliding windows that each had to hold; `observed` is the worst of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_ms: Option<f64>,
+    /// What a multiple came to, in `unit`; `null` for a plain limit, and where there was nothing
+    /// to be a multiple of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_to: Option<f64>,
+    /// When it was worst, second by second; `null` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<WorstMoment>,
+    /// Not held, it is shown and fails nothing.
+    #[serde(default)]
+    pub warn: bool,
+    /// The run was ended for it.
+    #[serde(default)]
+    pub aborted: bool,
+}
+
+impl ThresholdRecord {
+    /// What is limited, with the part of the run: `burst.response_latency.p99 over 5 s`.
+    pub fn subject(&self) -> String {
+        let scope = self.within.as_ref().or(self.phase.as_ref());
+        let scope = scope.map(|scope| format!("{scope}.")).unwrap_or_default();
+        let over = self.over_ms.map(|over| format!(" over {} s", over / 1e3)).unwrap_or_default();
+        format!("{scope}{}{over}", self.metric)
+    }
+}
+
+/// The second, or the window of seconds, in which a limit was kept worst.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorstMoment {
+    /// Its end, from the start of the run.
+    pub at_ms: f64,
+    /// What was seen in it.
+    pub observed: f64,
 }
 
 /// One phase.
@@ -168,6 +207,35 @@ pub enum MetricRecord {
         /// The number.
         value: f64,
     },
+}
+
+impl MetricRecord {
+    /// The number that stands here for a statistic, or for the metric as a whole; `None` when it
+    /// was not kept.
+    pub fn number(&self, statistic: Option<Statistic>) -> Option<f64> {
+        match (self, statistic) {
+            (Self::Value { value, .. }, None) => Some(*value),
+            (Self::PerDevice(devices), None) => devices.pooled,
+            (Self::PerDevice(devices), Some(statistic)) => match statistic {
+                Statistic::Mean => devices.mean,
+                Statistic::Worst => devices.worst,
+                Statistic::WorstPercent => devices.worst_1pct,
+                Statistic::Quantile(0.5) => devices.p50,
+                _ => None,
+            },
+            (Self::Distribution(summary), Some(statistic)) => match statistic {
+                Statistic::Min => summary.min,
+                Statistic::Mean => summary.mean,
+                Statistic::Max => summary.max,
+                Statistic::Quantile(0.5) => summary.p50,
+                Statistic::Quantile(0.9) => summary.p90,
+                Statistic::Quantile(0.99) => summary.p99,
+                Statistic::Quantile(0.999) => summary.p999,
+                _ => None,
+            },
+            (Self::Value { .. }, Some(_)) | (Self::Distribution(_), None) => None,
+        }
+    }
 }
 
 /// What each device has once, in a few numbers.

@@ -2,6 +2,7 @@
 
 mod experience;
 mod pool;
+mod thresholds;
 
 use std::fmt::Write;
 
@@ -11,6 +12,7 @@ use measure::validity::State;
 
 use experience::write_experience;
 use pool::write_pool;
+use thresholds::write_thresholds;
 
 /// How the summary is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +64,20 @@ pub fn summary(run: &RunRecord, style: Style) -> String {
 
 /// One line for logs: `PASS VALID first-call: …`.
 pub fn one_line(run: &RunRecord) -> String {
-    let failed: Vec<String> = run.thresholds.iter().filter(|one| !one.ok).map(named).collect();
-    let detail = if failed.is_empty() {
-        format!("{} of {} thresholds held", run.thresholds.len(), run.thresholds.len())
-    } else {
-        format!("failed: {}", failed.join(", "))
+    let broken = |warn| {
+        let broken = run.thresholds.iter().filter(move |one| !one.ok && one.warn == warn);
+        broken.map(ThresholdRecord::subject).collect::<Vec<_>>().join(", ")
     };
+    let (failed, warned) = (broken(false), broken(true));
+    let mut detail = if failed.is_empty() {
+        let held = run.thresholds.iter().filter(|one| one.ok).count();
+        format!("{held} of {} thresholds held", run.thresholds.len())
+    } else {
+        format!("failed: {failed}")
+    };
+    if !warned.is_empty() {
+        detail = format!("{detail}; warnings: {warned}");
+    }
     let verdict = verdict(run);
     let name = &run.scenario.name;
     format!("{verdict} {} {name}: {detail} (exit {})", run.validity.state, run.exit_code)
@@ -116,55 +126,6 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
     write_resources(out, run)?;
     write_pool(out, run)?;
     write_failures(out, run)
-}
-
-fn write_thresholds(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::Result {
-    let shown = |threshold: &&ThresholdRecord| !threshold.implied || !threshold.ok;
-    let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().filter(shown).collect();
-    // Failed first; otherwise as the scenario has them.
-    rows.sort_by_key(|threshold| threshold.ok);
-    let widest = |text: fn(&ThresholdRecord) -> String| {
-        rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
-    };
-    let (name_width, seen_width) = (widest(named), widest(observed));
-    let limit_width = widest(|row| row.limit.clone());
-    for row in &rows {
-        let mark = if row.ok {
-            style.paint("ok  ", Colour::Green)
-        } else {
-            style.paint("FAIL", Colour::Red)
-        };
-        let implied = if row.implied { "  (always checked)" } else { "" };
-        writeln!(
-            out,
-            "  {mark}  {:name_width$}  {:limit_width$}  observed {:<seen_width$}  n = {}{implied}",
-            named(row),
-            row.limit,
-            observed(row),
-            thousands(row.samples)
-        )?;
-    }
-    let implied = run.thresholds.iter().filter(|row| row.implied && row.ok).count();
-    if implied > 0 {
-        let line = format!("  and {implied} that every run must hold");
-        writeln!(out, "{}", style.paint(&line, Colour::Dim))?;
-    }
-    writeln!(out)
-}
-
-/// The threshold's phase and metric.
-fn named(threshold: &ThresholdRecord) -> String {
-    match &threshold.phase {
-        Some(phase) => format!("{phase}.{}", threshold.metric),
-        None => threshold.metric.clone(),
-    }
-}
-
-fn observed(threshold: &ThresholdRecord) -> String {
-    match threshold.observed {
-        Some(observed) => with_unit(observed, &threshold.unit),
-        None => "no samples".to_owned(),
-    }
 }
 
 fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {

@@ -23,16 +23,16 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::devices::{Count, DevicesTable};
 use super::duration::{Span, shown};
 use super::gateway::GatewayTable;
+use super::threshold::{ErrorPlace, ThresholdTable};
 use super::values::Seed;
 use super::{MAX_CALLS, MAX_PHASES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
 
@@ -53,7 +53,7 @@ struct File {
     devices: DevicesTable,
     phase: Spanned<Vec<PhaseTable>>,
     #[serde(default)]
-    thresholds: BTreeMap<Spanned<String>, Spanned<Limit>>,
+    thresholds: BTreeMap<Spanned<String>, Spanned<ThresholdTable>>,
 }
 
 /// Like every default, the same on every run.
@@ -74,27 +74,6 @@ struct PhaseTable {
     #[serde(default)]
     ramp: Span,
     hold: Span,
-}
-
-/// A limit as it is written: `"< 40ms"`.
-struct Limit(String);
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Limit;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a limit in quotes, for example \"< 40ms\" or \"= 0\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit, E> {
-                Ok(Limit(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
 }
 
 /// Reads and checks a scenario's text.
@@ -189,14 +168,16 @@ fn thresholds(
     path: &Path,
     text: &str,
     phases: &[Phase],
-    table: BTreeMap<Spanned<String>, Spanned<Limit>>,
+    table: BTreeMap<Spanned<String>, Spanned<ThresholdTable>>,
 ) -> Result<Vec<Threshold>, ScenarioError> {
-    let names: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    let parsed = entries.iter().map(|(key, limit)| {
-        Threshold::parse(key.get_ref(), &limit.get_ref().0, &names).map_err(|error| {
-            let span = if error.in_key { key.span() } else { limit.span() };
+    let parsed = entries.iter().map(|(key, said)| {
+        Threshold::parse(key.get_ref(), said.get_ref(), phases).map_err(|error| {
+            let span = match error.place {
+                ErrorPlace::Key => key.span(),
+                place => said.get_ref().span(place).unwrap_or(said.span()),
+            };
             ScenarioError::at(path, text, span, error.message).with_help(error.help)
         })
     });

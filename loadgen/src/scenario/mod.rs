@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod gateway;
 mod overrides;
+mod phase;
 mod threshold;
 mod values;
 
@@ -26,7 +27,8 @@ pub use error::ScenarioError;
 pub use gateway::{
     Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults, GatewaySettings, Workers,
 };
-pub use threshold::{Comparison, Threshold};
+pub use phase::Phase;
+pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
 
 /// The most devices one scenario may ask for.
 pub const MAX_DEVICES: u32 = 20_000;
@@ -97,26 +99,6 @@ impl DeviceSettings {
     /// The uplink's audio.
     pub fn format(&self) -> AudioFormat {
         AudioFormat { sample_rate: self.encoder.sample_rate, frame: self.encoder.frame }
-    }
-}
-
-/// A part of the run: a ramp from the devices there were to a target, and a hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Phase {
-    /// Its name in thresholds and reports.
-    pub name: String,
-    /// Devices at the end of the ramp and during the hold.
-    pub devices: u32,
-    /// From the previous target to this one, evenly; zero: all at once.
-    pub ramp: Duration,
-    /// How long the target is held.
-    pub hold: Duration,
-}
-
-impl Phase {
-    /// Ramp and hold.
-    pub fn length(&self) -> Duration {
-        self.ramp + self.hold
     }
 }
 

@@ -1,102 +1,213 @@
 //! A limit on a metric: `"burst.response_latency.p99" = "< 40ms"`.
+//!
+//! ```toml
+//! "response_latency.p99"                      = "< 40ms"          # the whole run
+//! "burst.response_latency.p99"                = "< 2x calm"       # a phase, against another
+//! "within 5s of burst.response_latency.p99"   = "< 80ms"          # the time after an event
+//! "gateway_rss.max"                           = "< 110% baseline" # against an earlier run
+//! ```
+//!
+//! `key.rs` reads what is limited, `limit.rs` what it may be, `table.rs` the form with more to say.
+
+mod key;
+mod limit;
+mod table;
 
 use std::fmt;
+use std::time::Duration;
 
-use measure::{Metric, Quantity, Statistic};
+use measure::{Metric, Statistic};
 
-use super::duration;
-use super::error::{nearest, suggestion};
+use super::duration::shown;
+use super::phase::Phase;
+pub use limit::{Comparison, Limit, Reference};
+pub(super) use table::ThresholdTable;
+
+/// The longest sliding window.
+const MAX_OVER: Duration = Duration::from_mins(1);
 
 /// A limit that a run must keep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// The phase that it is about; `None` for the whole run.
-    pub phase: Option<String>,
+    /// The part of the run that it is about.
+    pub scope: Scope,
     /// What is limited.
     pub metric: Metric,
     /// Which number of a distribution; `None` for counts.
     pub statistic: Option<Statistic>,
     /// How the number must compare.
     pub comparison: Comparison,
-    /// With what, in shown units.
-    pub limit: f64,
+    /// With what.
+    pub limit: Limit,
     /// The limit as it was written.
     pub text: String,
+    /// Each window of this length must hold, moved on by a second each; `None`: the scope as a
+    /// whole.
+    pub over: Option<Duration>,
+    /// From this long after the scope's start on, the run ends as soon as the limit is not kept;
+    /// `None`: it never ends for it.
+    pub abort_after: Option<Duration>,
+    /// Not being kept is shown, and fails nothing.
+    pub warn: bool,
 }
 
-/// How an observed number must compare with its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `<`
-    Below,
-    /// `<=`
-    AtMost,
-    /// `=`
-    Equal,
-    /// `>=`
-    AtLeast,
-    /// `>`
-    Above,
+/// The part of a run that a limit is about, by the planned instants of frames.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scope {
+    /// All of it.
+    Run,
+    /// The phase of this name.
+    Phase(String),
+    /// The time after an event.
+    Within(Window),
 }
 
-impl Comparison {
-    /// Longest first, so that `<=` is not read as `<`.
-    const ALL: [(&str, Comparison); 5] = [
-        ("<=", Self::AtMost),
-        (">=", Self::AtLeast),
-        ("<", Self::Below),
-        (">", Self::Above),
-        ("=", Self::Equal),
-    ];
+/// The time after the start of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// How much of it.
+    pub span: Duration,
+    /// The phase.
+    pub of: String,
+    /// The event, from the start of the run.
+    pub start: Duration,
+}
 
-    /// Whether `observed` compares so with `limit`.
-    #[expect(clippy::float_cmp, reason = "`=` is for counts, which are whole numbers")]
-    pub fn holds(self, observed: f64, limit: f64) -> bool {
-        match self {
-            Self::Below => observed < limit,
-            Self::AtMost => observed <= limit,
-            Self::Equal => observed == limit,
-            Self::AtLeast => observed >= limit,
-            Self::Above => observed > limit,
-        }
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "within {} of {}", shown(self.span), self.of)
     }
 }
 
-/// A key or a limit that makes no threshold.
+/// What makes no threshold: where, why, and what to do.
 #[derive(Debug, PartialEq)]
 pub(super) struct ThresholdError {
-    /// Whether the key is wrong, rather than the limit.
-    pub(super) in_key: bool,
+    pub(super) place: ErrorPlace,
     pub(super) message: String,
     pub(super) help: String,
 }
 
+/// The part of a threshold that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorPlace {
+    Key,
+    Limit,
+    Over,
+    After,
+}
+
+impl ErrorPlace {
+    fn error(self, message: impl Into<String>, help: impl Into<String>) -> ThresholdError {
+        ThresholdError { place: self, message: message.into(), help: help.into() }
+    }
+}
+
 impl Threshold {
-    /// Reads `[phase.]metric[.statistic]` and its limit.
-    pub(super) fn parse(key: &str, limit: &str, phases: &[&str]) -> Result<Self, ThresholdError> {
-        let (phase, rest) = match key.split_once('.') {
-            Some((first, rest)) if phases.contains(&first) => (Some(first.to_owned()), rest),
-            _ => (None, key),
-        };
-        let (metric, statistic) = subject(rest, phases)
-            .map_err(|(message, help)| ThresholdError { in_key: true, message, help })?;
-        if phase.is_some() && metric.is_whole_run_only() {
-            let message = format!("`{}` is known for the whole run only", metric.name());
-            let help = format!("write \"{}\" without the phase", metric.name());
-            return Err(ThresholdError { in_key: true, message, help });
-        }
-        let (comparison, number) = compared(limit, metric.quantity()).map_err(|message| {
-            let help = limit_help(metric.quantity());
-            ThresholdError { in_key: false, message, help }
-        })?;
-        Ok(Self {
-            phase,
+    /// A limit on a metric of the whole run, kept or failed by a plain number.
+    pub fn plain(
+        metric: Metric,
+        statistic: Option<Statistic>,
+        comparison: Comparison,
+        number: f64,
+        text: &str,
+    ) -> Self {
+        Self {
+            scope: Scope::Run,
             metric,
             statistic,
             comparison,
-            limit: number,
-            text: limit.trim().to_owned(),
-        })
+            limit: Limit::Number(number),
+            text: text.to_owned(),
+            over: None,
+            abort_after: None,
+            warn: false,
+        }
+    }
+
+    /// Reads `[scope.]metric[.statistic]` and what is said of it, in a run of `phases`.
+    pub(super) fn parse(
+        key: &str,
+        table: &ThresholdTable,
+        phases: &[Phase],
+    ) -> Result<Self, ThresholdError> {
+        let key::Key { scope, metric, statistic } = key::parse(key, phases)?;
+        let text = table.limit.trim().to_owned();
+        let (comparison, limit) = limit::parse(&text, metric, phases)?;
+        let threshold = Self {
+            scope,
+            metric,
+            statistic,
+            comparison,
+            limit,
+            text,
+            over: table.over,
+            abort_after: table.abort.then(|| table.after.unwrap_or_default()),
+            warn: table.warn,
+        };
+        threshold.check(table, phases)?;
+        Ok(threshold)
+    }
+
+    /// What the parts are to each other.
+    fn check(&self, table: &ThresholdTable, phases: &[Phase]) -> Result<(), ThresholdError> {
+        let name = self.metric.name();
+        if let Limit::Times { of: Reference::Phase(reference), .. } = &self.limit {
+            if self.metric.is_whole_run_only() {
+                let message = format!("`{name}` is known for the whole run only, not for a phase");
+                let help = "compare it with a plain limit or with `baseline`";
+                return Err(ErrorPlace::Limit.error(message, help));
+            }
+            if self.scope == Scope::Phase(reference.clone()) {
+                let message = format!("phase `{reference}` is compared with itself");
+                return Err(ErrorPlace::Limit.error(message, "name another phase"));
+            }
+        }
+        let length = self.scope.length(phases);
+        if let Some(over) = self.over {
+            if !self.metric.is_known_each_second() {
+                return Err(ErrorPlace::Over.error(not_each_second(name), each_second()));
+            }
+            if over < Duration::from_secs(1) || over > MAX_OVER || over.subsec_nanos() != 0 {
+                let message = format!("a window of {}", shown(over));
+                let help = "a window is a whole number of seconds, \"1s\" to \"60s\"";
+                return Err(ErrorPlace::Over.error(message, help));
+            }
+            if over > length {
+                let message = format!(
+                    "no window of {} fits into the {} it is about",
+                    shown(over),
+                    shown(length)
+                );
+                return Err(ErrorPlace::Over.error(message, "make it shorter, or the phase longer"));
+            }
+        }
+        let Some(after) = self.abort_after else {
+            if table.after.is_some() {
+                let help = "write abort = true beside it, or leave `after` out";
+                return Err(ErrorPlace::After.error("`after` says when `abort` begins", help));
+            }
+            return Ok(());
+        };
+        if !self.metric.is_known_each_second() {
+            return Err(ErrorPlace::Key.error(not_each_second(name), each_second()));
+        }
+        if self.statistic.is_none() && self.comparison.is_lower_bound() {
+            let message = format!(
+                "`{name}` only grows: in mid-run it cannot be told that it stays too small"
+            );
+            return Err(
+                ErrorPlace::Limit.error(message, "leave `abort` out, or write an upper limit")
+            );
+        }
+        if after >= length {
+            let message = format!(
+                "`after` is {}, and what it is about takes {}",
+                shown(after),
+                shown(length)
+            );
+            return Err(ErrorPlace::After.error(message, "make it shorter"));
+        }
+        Ok(())
     }
 
     /// The metric and the statistic, as they stand in reports.
@@ -106,191 +217,62 @@ impl Threshold {
             None => self.metric.name().to_owned(),
         }
     }
+
+    /// Whether it needs an earlier run to compare with.
+    pub fn needs_baseline(&self) -> bool {
+        matches!(self.limit, Limit::Times { of: Reference::Baseline, .. })
+    }
+}
+
+fn not_each_second(name: &str) -> String {
+    format!("`{name}` is known at the end of the run only: it can neither slide nor abort")
+}
+
+fn each_second() -> String {
+    let known = Metric::ALL.iter().filter(|metric| metric.is_known_each_second());
+    let names: Vec<_> = known.map(|metric| metric.name()).collect();
+    format!("known each second are {}", names.join(", "))
+}
+
+impl Scope {
+    /// How much of a run of `phases` it is.
+    fn length(&self, phases: &[Phase]) -> Duration {
+        match self {
+            Self::Run => phases.iter().map(Phase::length).sum(),
+            Self::Phase(name) => {
+                let phase = phases.iter().find(|phase| phase.name == *name);
+                phase.map(Phase::length).unwrap_or_default()
+            }
+            Self::Within(window) => window.span,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    /// What stands before the metric; nothing for the whole run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => Ok(()),
+            Self::Phase(name) => write!(f, "{name}."),
+            Self::Within(window) => write!(f, "{window}."),
+        }
+    }
 }
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.phase {
-            Some(phase) => write!(f, "{phase}.{} {}", self.subject(), self.text),
-            None => write!(f, "{} {}", self.subject(), self.text),
+        write!(f, "{}{} {}", self.scope, self.subject(), self.text)?;
+        if let Some(over) = self.over {
+            write!(f, " over {}", shown(over))?;
         }
-    }
-}
-
-/// The metric and the statistic in a key; or a message and a help.
-fn subject(key: &str, phases: &[&str]) -> Result<(Metric, Option<Statistic>), (String, String)> {
-    if let Some(metric) = Metric::by_name(key) {
-        return if metric.is_distribution() {
-            Err((
-                format!("`{key}` is a distribution: which number of it is limited?"),
-                format!(
-                    "write for example {key}.p99; there are min, mean, max and p50, p99, p999 and so on"
-                ),
-            ))
-        } else {
-            Ok((metric, None))
-        };
-    }
-    let by_statistic = key
-        .rsplit_once('.')
-        .and_then(|(name, statistic)| Metric::by_name(name).map(|metric| (metric, statistic)));
-    match by_statistic {
-        Some((metric, statistic)) if metric.is_distribution() || metric.is_per_device() => {
-            let mut allowed = vec!["min", "mean", "max", "p50", "p90", "p99", "p999"];
-            if metric.is_per_device() {
-                allowed.extend(["worst", "worst_1pct"]);
-            }
-            Statistic::parse(statistic)
-                .filter(|_| metric.is_per_device() || !statistic.starts_with("worst"))
-                .map(|statistic| (metric, Some(statistic)))
-                .ok_or_else(|| {
-                    (
-                        format!("unknown statistic `{statistic}` of {}", metric.name()),
-                        suggestion(statistic, &allowed),
-                    )
-                })
+        match self.abort_after {
+            Some(Duration::ZERO) => f.write_str(", or the run ends")?,
+            Some(after) => write!(f, ", or the run ends (after {})", shown(after))?,
+            None => {}
         }
-        Some((metric, statistic)) => Err((
-            format!("`{}` is a count and has no `{statistic}`", metric.name()),
-            format!("write {} alone", metric.name()),
-        )),
-        None => Err(unknown(key, phases)),
+        if self.warn { f.write_str(" (a warning)") } else { Ok(()) }
     }
-}
-
-fn unknown(key: &str, phases: &[&str]) -> (String, String) {
-    let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-    // The name may be preceded by a phase and followed by a statistic: try the parts too.
-    let parts = key.split('.').chain([key]);
-    let near = parts.into_iter().find_map(|part| nearest(part, &names));
-    let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-    let help = format!(
-        "{near}a threshold is [phase.]metric[.statistic]; phases here: {}; metrics: {}",
-        phases.join(", "),
-        names.join(", ")
-    );
-    (format!("`{key}` names no metric"), help)
-}
-
-fn compared(text: &str, quantity: Quantity) -> Result<(Comparison, f64), String> {
-    let text = text.trim();
-    let found = Comparison::ALL.iter().find_map(|&(sign, comparison)| {
-        text.strip_prefix(sign).map(|rest| (comparison, rest.trim()))
-    });
-    let (comparison, number) =
-        found.ok_or_else(|| format!("limit `{text}` does not begin with <, <=, =, >= or >"))?;
-    let number = match quantity {
-        Quantity::Time => duration::parse(number)?.as_secs_f64() * 1e3,
-        Quantity::CpuPercent | Quantity::Percent => with_unit(number, &[("%", 1.0)])?,
-        Quantity::Memory => {
-            with_unit(number, &[("KiB", 1.0 / 1024.0), ("MiB", 1.0), ("GiB", 1024.0)])?
-        }
-        Quantity::Number | Quantity::Whole | Quantity::Count => with_unit(number, &[("", 1.0)])?,
-    };
-    Ok((comparison, number))
-}
-
-fn with_unit(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%').trim_end();
-    let unit = text[digits.len()..].trim();
-    let factor = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
-    let number = digits.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    match (number, factor) {
-        (Some(number), Some(factor)) => Ok(number * factor),
-        (None, _) => Err(format!("`{text}` is not a number of zero or more")),
-        (_, None) => Err(format!("`{text}` has the unit `{unit}`")),
-    }
-}
-
-fn limit_help(quantity: Quantity) -> String {
-    match quantity {
-        Quantity::Time => "write a comparison and a duration, for example \"< 40ms\"",
-        Quantity::CpuPercent => {
-            "write a comparison and percent of one core, for example \"< 150%\""
-        }
-        Quantity::Percent => "write a comparison and percent, for example \"<= 2%\"",
-        Quantity::Number => "write a comparison and a plain number, for example \">= 0.9\"",
-        Quantity::Memory => "write a comparison and KiB, MiB or GiB, for example \"< 200MiB\"",
-        Quantity::Whole | Quantity::Count => {
-            "write a comparison and a plain number, for example \"= 0\" or \"<= 10\""
-        }
-    }
-    .to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(key: &str, limit: &str) -> Result<Threshold, ThresholdError> {
-        Threshold::parse(key, limit, &["calm", "burst"])
-    }
-
-    #[test]
-    fn keys_and_limits_are_read() {
-        for (key, limit, shown, number) in [
-            ("response_latency.p99", "< 40ms", "response_latency.p99 < 40ms", 40.0),
-            ("burst.response_latency.p999", "<=1.5s", "burst.response_latency.p999 <=1.5s", 1500.0),
-            ("frames_lost", "= 0", "frames_lost = 0", 0.0),
-            ("calm.frames_lost", "<= 3", "calm.frames_lost <= 3", 3.0),
-            ("integrity.decoded", ">= 100", "integrity.decoded >= 100", 100.0),
-            ("gateway_cpu.mean", "< 150%", "gateway_cpu.mean < 150%", 150.0),
-            ("gateway_rss.max", "< 1GiB", "gateway_rss.max < 1GiB", 1024.0),
-        ] {
-            let threshold = parse(key, limit).unwrap();
-            assert_eq!((threshold.to_string().as_str(), threshold.limit), (shown, number));
-        }
-    }
-
-    #[test]
-    fn comparisons_hold_and_fail_at_their_edges() {
-        use Comparison::{Above, AtLeast, AtMost, Below, Equal};
-        for (comparison, below, equal, above) in [
-            (Below, true, false, false),
-            (AtMost, true, true, false),
-            (Equal, false, true, false),
-            (AtLeast, false, true, true),
-            (Above, false, false, true),
-        ] {
-            let holds = [1.0, 2.0, 3.0].map(|observed| comparison.holds(observed, 2.0));
-            assert_eq!(holds, [below, equal, above], "{comparison:?}");
-            assert!(!comparison.holds(f64::NAN, 2.0));
-        }
-    }
-
-    #[test]
-    fn wrong_thresholds_say_what_to_write() {
-        for (key, limit, in_key, message, help) in [
-            (
-                "respons_latency.p99",
-                "< 40ms",
-                true,
-                "names no metric",
-                "did you mean `response_latency`?",
-            ),
-            ("storm.frames_lost", "= 0", true, "names no metric", "phases here: calm, burst"),
-            ("response_latency", "< 40ms", true, "which number", "response_latency.p99"),
-            (
-                "response_latency.p9x",
-                "< 40ms",
-                true,
-                "unknown statistic `p9x`",
-                "did you mean `p90`",
-            ),
-            ("frames_lost.p99", "= 0", true, "is a count", "frames_lost alone"),
-            ("burst.integrity.decoded", "> 0", true, "whole run only", "\"integrity.decoded\""),
-            ("send_lag.p100", "< 1ms", true, "unknown statistic `p100`", "max"),
-            ("frames_lost", "0", false, "does not begin with", "= 0"),
-            ("frames_lost", "< NaN", false, "not a number", "plain number"),
-            ("frames_lost", "= -1", false, "not a number", "plain number"),
-            ("frames_lost", "= 3ms", false, "has the unit `ms`", "plain number"),
-            ("send_lag.p99", "< 40", false, "unit is missing", "40ms"),
-            ("gateway_rss.max", "< 3MB", false, "has the unit `MB`", "MiB"),
-        ] {
-            let error = parse(key, limit).unwrap_err();
-            assert_eq!(error.in_key, in_key, "{key}");
-            assert!(error.message.contains(message), "{key}: {}", error.message);
-            assert!(error.help.contains(help), "{key}: {}", error.help);
-        }
-    }
-}
+mod tests;

@@ -8,3 +8,4 @@ mod integrity;
 mod odd_gateways;
 mod pool;
 mod runs;
+mod thresholds;

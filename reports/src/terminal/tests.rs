@@ -7,6 +7,7 @@ use measure::gateway_record::{
 use measure::per_device::{PerDevice, Worse};
 use measure::record::{
     FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
+    ThresholdRecord, WorstMoment,
 };
 use measure::validity::{Reason, Validity};
 use serde_json::json;
@@ -23,6 +24,12 @@ fn threshold(metric: &str, limit: &str, observed: Option<f64>, ok: bool) -> Thre
         samples: if observed.is_some() { 9412 } else { 0 },
         ok,
         implied: false,
+        within: None,
+        over_ms: None,
+        came_to: None,
+        worst: None,
+        warn: false,
+        aborted: false,
     }
 }
 
@@ -236,4 +243,33 @@ fn large_numbers_are_grouped() {
     for (number, text) in [(0, "0"), (999, "999"), (1000, "1 000"), (1_234_567, "1 234 567")] {
         assert_eq!(thousands(number), text);
     }
+}
+
+#[test]
+fn a_threshold_says_what_a_multiple_came_to_when_it_was_worst_and_what_it_did() {
+    let mut run = run();
+    let p99 = |limit, observed, ok| threshold("response_latency.p99", limit, Some(observed), ok);
+    let worst = Some(WorstMoment { at_ms: 12_004.0, observed: 91.25 });
+    run.thresholds = vec![
+        ThresholdRecord {
+            phase: Some("burst".to_owned()),
+            came_to: Some(24.5),
+            worst,
+            ..p99("< 2x calm", 80.0, false)
+        },
+        ThresholdRecord {
+            within: Some("within 5s of burst".to_owned()),
+            over_ms: Some(2000.0),
+            worst,
+            aborted: true,
+            ..p99("< 40ms", 91.25, false)
+        },
+        ThresholdRecord { warn: true, ..p99("< 20ms", 30.0, false) },
+        ThresholdRecord { worst, ..p99("< 99ms", 91.25, true) },
+    ];
+    run.verdict = Verdict::Fail;
+    let summary = summary(&run, PLAIN);
+    let rows: Vec<&str> = summary.lines().filter(|line| line.contains("observed")).collect();
+    insta::assert_snapshot!(rows.join("\n"));
+    insta::assert_snapshot!(one_line(&run));
 }

@@ -1,0 +1,71 @@
+//! Thresholds: a row each, broken ones first.
+
+use std::fmt::Write;
+
+use measure::record::{RunRecord, ThresholdRecord};
+
+use super::{Colour, Style, thousands, with_unit};
+
+pub(super) fn write_thresholds(
+    out: &mut String,
+    run: &RunRecord,
+    style: Style,
+) -> std::fmt::Result {
+    let shown = |threshold: &&ThresholdRecord| !threshold.implied || !threshold.ok;
+    let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().filter(shown).collect();
+    // Failed first, then warnings; otherwise as the scenario has them.
+    rows.sort_by_key(|threshold| (threshold.ok, threshold.warn));
+    let widest = |text: fn(&ThresholdRecord) -> String| {
+        rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
+    };
+    let name_width = widest(ThresholdRecord::subject);
+    let (limit_width, seen_width) = (widest(limit), widest(observed));
+    for row in &rows {
+        let mark = match (row.ok, row.warn) {
+            (true, _) => style.paint("ok  ", Colour::Green),
+            (false, true) => style.paint("warn", Colour::Yellow),
+            (false, false) => style.paint("FAIL", Colour::Red),
+        };
+        writeln!(
+            out,
+            "  {mark}  {:name_width$}  {:limit_width$}  observed {:<seen_width$}  n = {}{}",
+            row.subject(),
+            limit(row),
+            observed(row),
+            thousands(row.samples),
+            remarks(row)
+        )?;
+    }
+    let implied = run.thresholds.iter().filter(|row| row.implied && row.ok).count();
+    if implied > 0 {
+        let line = format!("  and {implied} that every run must hold");
+        writeln!(out, "{}", style.paint(&line, Colour::Dim))?;
+    }
+    writeln!(out)
+}
+
+/// The limit as it was written, and what a multiple came to.
+fn limit(threshold: &ThresholdRecord) -> String {
+    match threshold.came_to {
+        Some(number) => format!("{} ({})", threshold.limit, with_unit(number, &threshold.unit)),
+        None => threshold.limit.clone(),
+    }
+}
+
+fn observed(threshold: &ThresholdRecord) -> String {
+    match threshold.observed {
+        Some(observed) => with_unit(observed, &threshold.unit),
+        None => "no samples".to_owned(),
+    }
+}
+
+/// What else is worth saying of a limit that was not kept.
+fn remarks(threshold: &ThresholdRecord) -> String {
+    let implied = if threshold.implied { "  (always checked)" } else { "" };
+    let worst = threshold.worst.filter(|_| !threshold.ok).map(|worst| {
+        let seen = with_unit(worst.observed, &threshold.unit);
+        format!("  worst {seen} at {:.0} s", worst.at_ms / 1e3)
+    });
+    let aborted = if threshold.aborted { "  (ended the run)" } else { "" };
+    format!("{implied}{}{aborted}", worst.unwrap_or_default())
+}
