@@ -228,7 +228,7 @@ pub(crate) fn millis(span: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::media::call::tests::call_to;
-    use crate::scenario::Phase;
+    use crate::scenario::{Ending, Phase};
     use measure::{Distribution, Quantity};
     use protocol::device_session::{AudioEnd, HelloFailure};
     use std::net::UdpSocket;
@@ -242,12 +242,7 @@ mod tests {
 
     /// Two phases of 600 ms; every frame of the calls is sent, none is answered.
     fn collected(calls: &[(PlannedCall, CallOutcome)], load_end: u64) -> Collected {
-        let phase = |name: &str| Phase {
-            name: name.to_owned(),
-            devices: 1,
-            ramp: Duration::ZERO,
-            hold: Duration::from_millis(600),
-        };
+        let phase = |name: &str| Phase::plain(name, 1, Duration::ZERO, Duration::from_millis(600));
         let phases = PhaseTimes::new(&[phase("a"), phase("b")]);
         let times = || Distribution::new(Quantity::Time);
         let sends =
@@ -299,7 +294,7 @@ mod tests {
     }
 
     fn planned(arrive: u64, leave: u64) -> PlannedCall {
-        PlannedCall { device: 4, arrive: at(arrive), leave: at(leave) }
+        PlannedCall { device: 4, arrive: at(arrive), leave: at(leave), ending: Ending::Goodbye }
     }
 
     fn counts(collected: &Collected, metric: Metric) -> [u64; 3] {

@@ -24,6 +24,7 @@ use crate::media::call::{Call, CallParts, CallRegistry};
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
 use crate::media::uplink::Uplink;
+use crate::scenario::Ending;
 use crate::schedule::PlannedCall;
 use crate::traits::{DeviceTraits, Population};
 use crate::voice::Voice;
@@ -121,15 +122,23 @@ enum NoCall {
     Failed(CallFailure),
 }
 
-/// Holds one planned call.
-pub async fn call(fleet: Arc<Fleet>, planned: PlannedCall, slot: OutcomeSlot) {
-    match set_up(&fleet, planned, &slot).await {
-        Ok((line, media)) => talk(&fleet, planned, line, media, &slot).await,
-        Err(NoCall::CutShort) => note(&slot, |call| call.cut_short = true),
-        Err(NoCall::Failed(failure)) => {
-            let now = fleet.clock.now();
-            note(&slot, |call| call.failed = Some((failure, now)));
-        }
+/// Holds calls one after the other, each over the connection of the one before as long as that is
+/// kept.
+pub async fn calls(fleet: Arc<Fleet>, chain: Vec<(PlannedCall, OutcomeSlot)>) {
+    let mut kept = None;
+    for (planned, slot) in chain {
+        kept = match set_up(&fleet, planned, kept.take(), &slot).await {
+            Ok((line, media)) => talk(&fleet, planned, line, media, &slot).await,
+            Err(NoCall::CutShort) => {
+                note(&slot, |call| call.cut_short = true);
+                None
+            }
+            Err(NoCall::Failed(failure)) => {
+                let now = fleet.clock.now();
+                note(&slot, |call| call.failed = Some((failure, now)));
+                None
+            }
+        };
     }
 }
 
@@ -137,12 +146,18 @@ pub async fn call(fleet: Arc<Fleet>, planned: PlannedCall, slot: OutcomeSlot) {
 async fn set_up(
     fleet: &Fleet,
     planned: PlannedCall,
+    mut kept: Option<Line>,
     slot: &OutcomeSlot,
 ) -> Result<(Line, Arc<Call>), NoCall> {
     let mut stop = fleet.stop.clone();
     tokio::select! {
-        () = sleep_until(fleet.clock, planned.arrive) => {}
-        () = stopped(&mut stop) => return Err(NoCall::CutShort),
+        () = wait(fleet, planned.arrive, kept.as_mut()) => {}
+        () = stopped(&mut stop) => {
+            if let Some(mut line) = kept {
+                line.hang_up().await;
+            }
+            return Err(NoCall::CutShort);
+        }
     }
     let frame = fleet.uplink.frame;
     let traits = DeviceTraits::new(&fleet.population, planned.device);
@@ -151,13 +166,16 @@ async fn set_up(
         call.arrival_lag = Some(arrived.since(planned.arrive));
         call.ideal_first_due = Some(traits.first_due(planned.arrive + LEAD, frame));
     });
-    let mut line = Line::new(LineParts {
-        mqtt: fleet.mqtt,
-        client_id: traits.client_id.clone(),
-        key: fleet.key.clone(),
-        uplink: fleet.uplink,
-        timeouts: fleet.timeouts,
-    });
+    let new_line = || {
+        Line::new(LineParts {
+            mqtt: fleet.mqtt,
+            client_id: traits.client_id.clone(),
+            key: fleet.key.clone(),
+            uplink: fleet.uplink,
+            timeouts: fleet.timeouts,
+        })
+    };
+    let mut line = kept.filter(Line::is_connected).unwrap_or_else(new_line);
     let prepared = tokio::select! {
         prepared = prepare(fleet, planned, &traits, &mut line, slot) => prepared,
         () = sleep_until(fleet.clock, planned.leave) => Err(CallFailure::Unfinished),
@@ -194,22 +212,30 @@ async fn prepare(
         failure
     })?;
     note(slot, |call| {
-        call.connect_time = Some(handshake.connected.since(planned.arrive));
+        call.connect_time = handshake.connected.map(|at| at.since(planned.arrive));
         call.hello_time = Some(handshake.answered.since(handshake.hello_sent));
     });
     fleet.grants.lock().unwrap_or_else(PoisonError::into_inner).note(&handshake.grant);
     open_media(fleet, planned, traits, &handshake.grant).await
 }
 
+/// Waits for the arrival; a line that was kept goes on being looked after.
+async fn wait(fleet: &Fleet, arrive: Moment, kept: Option<&mut Line>) {
+    match kept {
+        Some(line) => line.rest_until(fleet.clock, arrive).await,
+        None => sleep_until(fleet.clock, arrive).await,
+    }
+}
+
 /// Stays until the last frame is sent, the session is lost or the run ends; then waits for answers
-/// and hangs up.
+/// and ends the call in the way that was planned. Returns the line if it is kept.
 async fn talk(
     fleet: &Fleet,
     planned: PlannedCall,
     mut line: Line,
     media: Arc<Call>,
     slot: &OutcomeSlot,
-) {
+) -> Option<Line> {
     let mut stop = fleet.stop.clone();
     let (mut lost, mut all_sent) = (false, false);
     fleet.open.fetch_add(1, Ordering::Relaxed);
@@ -237,10 +263,19 @@ async fn talk(
         let _ = tokio::time::timeout(LET_GO, media.uplink_done.notified()).await;
     }
     drain(fleet, &media).await;
-    if !lost {
-        line.hang_up().await;
-    }
     fleet.listener.leave(media);
+    if lost {
+        return None;
+    }
+    match planned.ending {
+        Ending::Hello if all_sent => {
+            line.say_goodbye();
+            return Some(line);
+        }
+        Ending::Drop if all_sent => {}
+        Ending::Goodbye | Ending::Hello | Ending::Drop => line.hang_up().await,
+    }
+    None
 }
 
 async fn open_media(

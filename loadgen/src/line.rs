@@ -144,12 +144,14 @@ pub(crate) struct Line {
     poll: Poll,
     /// Events of the session that nobody has looked at.
     events: Vec<DeviceEvent>,
+    /// Whether the MQTT connection was accepted.
+    connected: bool,
 }
 
 /// A handshake that was completed.
 pub(crate) struct Handshake {
-    /// When the MQTT connection was accepted.
-    pub(crate) connected: Moment,
+    /// When the MQTT connection was accepted; `None` when there was one already.
+    pub(crate) connected: Option<Moment>,
     /// When hello was published.
     pub(crate) hello_sent: Moment,
     /// When its answer came.
@@ -179,19 +181,26 @@ impl Line {
             client,
             poll: poll(eventloop),
             events: Vec::new(),
+            connected: false,
         }
     }
 
-    /// Connects and says hello; on failure also tells when the connection was accepted.
+    /// Connects, unless that was done, and says hello; on failure also tells when the connection
+    /// was accepted.
     pub(crate) async fn handshake(
         &mut self,
         clock: Clock,
     ) -> Result<Handshake, (Option<Moment>, CallFailure)> {
-        self.connect().await.map_err(|error| (None, CallFailure::Connect(Box::new(error))))?;
-        let connected = clock.now();
-        self.session.connected();
-        self.session.open_audio(connected, &mut self.events);
-        let mut hello_sent = connected;
+        let mut connected = None;
+        if !self.connected {
+            self.connect().await.map_err(|error| (None, CallFailure::Connect(Box::new(error))))?;
+            self.connected = true;
+            self.session.connected();
+            connected = Some(clock.now());
+        }
+        let begun = clock.now();
+        self.session.open_audio(begun, &mut self.events);
+        let mut hello_sent = begun;
         loop {
             for event in std::mem::take(&mut self.events) {
                 match event {
@@ -206,12 +215,12 @@ impl Line {
                         return Ok(Handshake { connected, hello_sent, answered, grant });
                     }
                     DeviceEvent::HelloFailed(failure) => {
-                        return Err((Some(connected), CallFailure::Hello(failure)));
+                        return Err((connected, CallFailure::Hello(failure)));
                     }
                     DeviceEvent::AudioClosed(_) | DeviceEvent::Reconnect => {}
                 }
             }
-            self.advance(clock, || connected).await;
+            self.advance(clock, || begun).await;
         }
     }
 
@@ -283,14 +292,37 @@ impl Line {
         next(&mut self.poll).await
     }
 
-    /// Says goodbye, if there is a session, and disconnects.
-    pub(crate) async fn hang_up(&mut self) {
+    /// Keeps the connection up, without a session, until `due`.
+    pub(crate) async fn rest_until(&mut self, clock: Clock, due: Moment) {
+        while clock.now() < due {
+            tokio::select! {
+                event = next(&mut self.poll) => if event.is_err() {
+                    self.connected = false;
+                    sleep_until(clock, due).await;
+                },
+                () = sleep_until(clock, due) => {}
+            }
+        }
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Says goodbye, if there is a session; the connection stays.
+    pub(crate) fn say_goodbye(&mut self) {
         self.session.close_audio(&mut self.events);
         for event in std::mem::take(&mut self.events) {
             if let DeviceEvent::Send(message) = event {
                 self.publish(&message);
             }
         }
+    }
+
+    /// Says goodbye, if there is a session, and disconnects.
+    pub(crate) async fn hang_up(&mut self) {
+        self.say_goodbye();
         let _ = self.client.try_disconnect();
         let flush = async { while self.next().await.is_ok() {} };
         // A gateway that no longer reads must not hold up the end of the run.

@@ -20,7 +20,7 @@ pub fn describe(scenario: &Scenario, voices: &[Voice]) -> String {
 }
 
 fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::fmt::Result {
-    let schedule = Schedule::new(&scenario.phases);
+    let schedule = Schedule::of(scenario);
     let frame = scenario.devices.encoder.frame;
     writeln!(out, "{}: {}", scenario.name, scenario.title)?;
     if !scenario.question.is_empty() {

@@ -103,10 +103,11 @@ impl Stage<'_> {
         let (fleet, checker) = self.assemble(&schedule, key, stopping)?;
         let mut calls = JoinSet::new();
         let mut slots = Vec::with_capacity(schedule.calls.len());
-        for &planned in &schedule.calls {
-            let slot = OutcomeSlot::default();
-            calls.spawn(device::call(Arc::clone(&fleet), planned, Arc::clone(&slot)));
-            slots.push((planned, slot));
+        for chain in schedule.chains() {
+            let chain: Vec<_> =
+                chain.into_iter().map(|planned| (planned, OutcomeSlot::default())).collect();
+            slots.extend(chain.iter().map(|(planned, slot)| (*planned, Arc::clone(slot))));
+            calls.spawn(device::calls(Arc::clone(&fleet), chain));
         }
         let mut watch = Watch::new(
             &fleet,

@@ -10,12 +10,7 @@ fn at(seconds: u64) -> Moment {
 
 /// 5 s of calm, 10 s of burst.
 fn phases() -> PhaseTimes {
-    let phase = |name: &str, hold| Phase {
-        name: name.to_owned(),
-        devices: 1,
-        ramp: Duration::ZERO,
-        hold: Duration::from_secs(hold),
-    };
+    let phase = |name, hold| Phase::plain(name, 1, Duration::ZERO, Duration::from_secs(hold));
     PhaseTimes::new(&[phase("calm", 5), phase("burst", 10)])
 }
 

@@ -429,7 +429,7 @@ mod tests {
     fn answers_are_matched_counted_and_timed_from_the_plan() {
         let clock = Clock::start();
         let hold = Duration::from_secs(10);
-        let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
+        let phase = Phase::plain("test", 1, Duration::ZERO, hold);
         let checker = checker(0);
         let listener =
             Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox(), Priority::Ordinary)

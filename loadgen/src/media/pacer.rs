@@ -199,7 +199,7 @@ mod tests {
 
     fn phases() -> PhaseTimes {
         let hold = Duration::from_secs(10);
-        let phase = Phase { name: "test".to_owned(), devices: 1, ramp: Duration::ZERO, hold };
+        let phase = Phase::plain("test", 1, Duration::ZERO, hold);
         PhaseTimes::new(&[phase])
     }
 

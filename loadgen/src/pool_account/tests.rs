@@ -41,12 +41,7 @@ fn reading(status: Status) -> Reading {
 }
 
 fn phases() -> PhaseTimes {
-    let phase = |name: &str| Phase {
-        name: name.to_owned(),
-        devices: 1,
-        ramp: Duration::ZERO,
-        hold: Duration::from_millis(100),
-    };
+    let phase = |name| Phase::plain(name, 1, Duration::ZERO, Duration::from_millis(100));
     PhaseTimes::new(&[phase("one"), phase("two")])
 }
 

@@ -23,18 +23,22 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::devices::{Count, DevicesTable};
+use super::action::{self, ActionTable};
+use super::devices::DevicesTable;
 use super::duration::{Span, shown};
 use super::gateway::GatewayTable;
+use super::phase::{self, PhaseTable};
 use super::threshold::{ErrorPlace, ThresholdTable};
 use super::values::Seed;
-use super::{MAX_CALLS, MAX_PHASES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
+use super::{MAX_CALLS, MAX_DEVICES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
+use crate::schedule::Schedule;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +56,8 @@ struct File {
     #[serde(default)]
     devices: DevicesTable,
     phase: Spanned<Vec<PhaseTable>>,
+    #[serde(default = "no_actions")]
+    action: Spanned<Vec<ActionTable>>,
     #[serde(default)]
     thresholds: BTreeMap<Spanned<String>, Spanned<ThresholdTable>>,
 }
@@ -61,26 +67,29 @@ const fn default_seed() -> Seed {
     Seed(1)
 }
 
+fn no_actions() -> Spanned<Vec<ActionTable>> {
+    Spanned::new(0..0, Vec::new())
+}
+
 /// As long as the reference measurements wait before they judge loss.
 const fn default_drain() -> Span {
     Span(Duration::from_secs(2))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PhaseTable {
-    name: Option<Spanned<String>>,
-    devices: Count,
-    #[serde(default)]
-    ramp: Span,
-    hold: Span,
 }
 
 /// Reads and checks a scenario's text.
 pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError> {
     let file: File =
         toml::from_str(&text).map_err(|error| ScenarioError::from_toml(path, &text, &error))?;
-    let phases = phases(path, &text, file.phase)?;
+    let written = file.phase.span();
+    let phases = phase::phases(path, &text, file.phase)?;
+    check_load(path, &text, written.clone(), &phases)?;
+    let actions = action::actions(path, &text, file.action, &phases)?;
+    let most_devices = Schedule::new(&phases, &actions, file.seed.0).devices();
+    if most_devices > MAX_DEVICES {
+        let message = format!("{most_devices} devices at once, the most is {MAX_DEVICES}");
+        let help = "arrivals that stay long add up: lower their rate or their stay";
+        return Err(ScenarioError::at(path, &text, written, message).with_help(help.to_owned()));
+    }
     let thresholds = thresholds(path, &text, &phases, file.thresholds)?;
     let name =
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -94,6 +103,8 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         gateway,
         devices,
         phases,
+        actions,
+        most_devices,
         thresholds,
         drain: file.drain.0,
         text,
@@ -101,67 +112,34 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     })
 }
 
-fn phases(
+/// What the phases must be together.
+fn check_load(
     path: &Path,
     text: &str,
-    tables: Spanned<Vec<PhaseTable>>,
-) -> Result<Vec<Phase>, ScenarioError> {
-    let whole = tables.span();
-    let tables = tables.into_inner();
-    let wrong = |span, message| Err(ScenarioError::at(path, text, span, message));
-    if tables.is_empty() || tables.len() > MAX_PHASES {
-        let message = format!("{} phases: allowed are 1 to {MAX_PHASES}", tables.len());
-        return wrong(whole, message);
-    }
-    let mut phases: Vec<Phase> = Vec::new();
-    for (index, table) in tables.into_iter().enumerate() {
-        let (name, span) = match table.name {
-            Some(name) => (name.get_ref().clone(), name.span()),
-            None => (format!("phase-{}", index + 1), whole.clone()),
-        };
-        let usable = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(usable) {
-            let message = format!("phase name `{name}`: allowed are letters, digits, `-` and `_`");
-            return wrong(span, message);
-        }
-        if phases.iter().any(|phase| phase.name == name) {
-            let message =
-                format!("phase name `{name}` is used twice; thresholds need to tell phases apart");
-            return wrong(span, message);
-        }
-        phases.push(Phase {
-            name,
-            devices: table.devices.0,
-            ramp: table.ramp.0,
-            hold: table.hold.0,
-        });
-    }
-    if phases.iter().all(|phase| phase.devices == 0) {
-        return wrong(whole, "no phase has a device: there is nothing to run".to_owned());
-    }
+    whole: Range<usize>,
+    phases: &[Phase],
+) -> Result<(), ScenarioError> {
+    let wrong = |message: String| Err(ScenarioError::at(path, text, whole, message));
     let length: Duration = phases.iter().map(Phase::length).sum();
+    if phases.iter().all(Phase::is_empty) {
+        return wrong("no phase has a device: there is nothing to run".to_owned());
+    }
     if length > MAX_SPAN {
-        let message =
-            format!("ramps and holds add up to {}, the longest run is 24h", shown(length));
-        return wrong(whole, message);
-    }
-    let mut before = 0;
-    let mut arrivals = 0;
-    for phase in &phases {
-        arrivals += phase.devices.saturating_sub(before);
-        before = phase.devices;
-    }
-    if arrivals > MAX_CALLS {
-        let message = format!("the phases call for {arrivals} sessions, the most is {MAX_CALLS}");
-        return wrong(whole, message);
+        return wrong(format!(
+            "ramps and holds add up to {}, the longest run is 24h",
+            shown(length)
+        ));
     }
     if length.is_zero() {
-        return wrong(
-            whole,
-            "ramps and holds add up to no time: there is nothing to run".to_owned(),
-        );
+        return wrong("ramps and holds add up to no time: there is nothing to run".to_owned());
     }
-    Ok(phases)
+    let sessions = phase::sessions_about(phases);
+    if sessions > f64::from(MAX_CALLS) {
+        return wrong(format!(
+            "the phases call for some {sessions:.0} sessions, the most is {MAX_CALLS}"
+        ));
+    }
+    Ok(())
 }
 
 fn thresholds(

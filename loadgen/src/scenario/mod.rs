@@ -4,6 +4,7 @@
 //! range and limits on metrics that exist. See `file.rs` for the form, with `gateway.rs` and
 //! `devices.rs` for those tables, and `error.rs` for what a wrong file is told.
 
+mod action;
 mod devices;
 mod duration;
 mod error;
@@ -22,12 +23,13 @@ use protocol::control::AudioFormat;
 use protocol::device_session::DeviceTimeouts;
 use serde::Deserialize;
 
+pub use action::{Action, What};
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
 pub use gateway::{
     Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults, GatewaySettings, Workers,
 };
-pub use phase::Phase;
+pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
 pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
 
 /// The most devices one scenario may ask for.
@@ -56,10 +58,14 @@ pub struct Scenario {
     pub devices: DeviceSettings,
     /// The load over time; at least one phase.
     pub phases: Vec<Phase>,
+    /// What is done to it meanwhile, by time.
+    pub actions: Vec<Action>,
     /// What must hold.
     pub thresholds: Vec<Threshold>,
     /// How long answers are awaited after the last frame before a frame counts as lost.
     pub drain: Duration,
+    /// How many devices take part, which follows from the phases.
+    most_devices: u32,
     /// The text of the file, for the run record.
     pub text: String,
     /// What the command line changed, as `key.path=value`.
@@ -127,8 +133,8 @@ impl Scenario {
         self.phases.iter().map(Phase::length).sum()
     }
 
-    /// The largest device target.
+    /// How many devices take part: their numbers are below it.
     pub fn most_devices(&self) -> u32 {
-        self.phases.iter().map(|phase| phase.devices).max().unwrap_or(0)
+        self.most_devices
     }
 }

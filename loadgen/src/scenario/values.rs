@@ -71,6 +71,12 @@ impl<const LEAST: u64, const MOST: u64> Within<LEAST, MOST> {
     pub(super) fn get(self) -> Duration {
         self.0
     }
+
+    /// So many seconds, which must lie within the bounds.
+    pub(super) const fn of_seconds(seconds: u64) -> Self {
+        assert!(seconds * SECOND >= LEAST && seconds * SECOND <= MOST);
+        Self(Duration::from_secs(seconds))
+    }
 }
 
 impl<const LEAST: u64, const MOST: u64> fmt::Display for Within<LEAST, MOST> {

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bad_input;
+mod comings;
 mod common;
 mod endings;
 mod integrity;

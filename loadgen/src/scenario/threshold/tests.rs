@@ -4,12 +4,7 @@ use super::*;
 
 /// 10 s of calm, 15 s of burst.
 fn with(key: &str, table: &ThresholdTable) -> Result<Threshold, ThresholdError> {
-    let phase = |name: &str, hold| Phase {
-        name: name.to_owned(),
-        devices: 1,
-        ramp: Duration::ZERO,
-        hold: Duration::from_secs(hold),
-    };
+    let phase = |name, hold| Phase::plain(name, 1, Duration::ZERO, Duration::from_secs(hold));
     Threshold::parse(key, table, &[phase("calm", 10), phase("burst", 15)])
 }
 

@@ -1,0 +1,190 @@
+//! Who comes and goes beside the device target, and who leaves and comes back.
+
+use std::time::Duration;
+
+use protocol::Moment;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{DeviceNumber, PhaseTimes, PlannedCall, on_slot};
+use crate::scenario::{Action, Ending, Phase, Rate, Spacing, What};
+
+/// A call that would be shorter than this, before or after the break, is not interrupted.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Tells the random numbers of arrivals, churn and actions apart.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Arrivals = 1,
+    Churn = 2,
+    Actions = 3,
+}
+
+/// Random numbers of their own for each phase and purpose.
+fn random(seed: u64, purpose: Purpose, index: usize) -> StdRng {
+    let stream = (purpose as u64) << 32 | index as u64;
+    // Neighbouring seeds give unrelated streams: an odd constant spreads the stream's bits.
+    StdRng::seed_from_u64(seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// The moments from `start` to `end` at which something comes at `rate`.
+fn moments(
+    rate: Rate,
+    spacing: Spacing,
+    start: Moment,
+    end: Moment,
+    rng: &mut StdRng,
+) -> Vec<Moment> {
+    let mean = 1.0 / rate.per_second();
+    let length = end.since(start).as_secs_f64();
+    let mut at = 0.0;
+    let instants = (1_u32..).map(|number| {
+        at = match spacing {
+            Spacing::Even => mean * f64::from(number),
+            // By inversion; 1 - u is never 0.
+            Spacing::Poisson => at - (1.0 - rng.random::<f64>()).ln() * mean,
+        };
+        at
+    });
+    let within = instants.take_while(|&at| at < length);
+    within.map(|at| on_slot(start + Duration::from_secs_f64(at))).collect()
+}
+
+/// Adds the calls of those that come at a rate. Their numbers follow those of the target, and are
+/// used again.
+pub(super) fn add_arrivals(
+    calls: &mut Vec<PlannedCall>,
+    phases: &[Phase],
+    times: &PhaseTimes,
+    seed: u64,
+) {
+    let first = calls.iter().map(|call| call.device + 1).max().unwrap_or(0);
+    // When each number is free again.
+    let mut free_at: Vec<Moment> = Vec::new();
+    for (index, phase) in phases.iter().enumerate() {
+        let Some(arrivals) = phase.arrivals else { continue };
+        let (start, end) = times.bounds(index);
+        let mut rng = random(seed, Purpose::Arrivals, index);
+        for arrive in moments(arrivals.rate, arrivals.spacing, start, end, &mut rng) {
+            let leave = (arrive + arrivals.stay).min(times.end());
+            // A little later than it left: its goodbye takes its time.
+            let taken = leave + SHORTEST;
+            let number = free_at.iter().position(|&free| free <= arrive);
+            let number = number.unwrap_or_else(|| {
+                free_at.push(taken);
+                free_at.len() - 1
+            });
+            free_at[number] = taken;
+            let device = first + DeviceNumber::try_from(number).expect("fewer calls than numbers");
+            calls.push(PlannedCall { device, arrive, leave, ending: Ending::default() });
+        }
+    }
+}
+
+/// A break in somebody's call.
+struct Break {
+    at: Moment,
+    ending: Ending,
+    whose: Whose,
+}
+
+enum Whose {
+    /// One device, away for so long.
+    One(Duration),
+    /// A share of all, away for so long and up to so much more.
+    Share(f64, Duration, Duration),
+}
+
+/// Cuts calls in two where their device leaves and comes back.
+pub(super) fn interrupt(
+    calls: &mut Vec<PlannedCall>,
+    phases: &[Phase],
+    actions: &[Action],
+    times: &PhaseTimes,
+    seed: u64,
+) {
+    let mut breaks = Vec::new();
+    for (index, phase) in phases.iter().enumerate() {
+        let Some(churn) = phase.churn else { continue };
+        let (start, end) = times.bounds(index);
+        let mut rng = random(seed, Purpose::Churn, index);
+        let moments = moments(churn.rate, churn.spacing, start, end, &mut rng);
+        let whose = || Whose::One(churn.away);
+        breaks.extend(moments.into_iter().map(|at| Break {
+            at,
+            ending: churn.how,
+            whose: whose(),
+        }));
+    }
+    for action in actions {
+        let What::DropDevices { share, away, spread } = action.what;
+        let at = on_slot(Moment::START + action.at);
+        breaks.push(Break { at, ending: Ending::Drop, whose: Whose::Share(share, away, spread) });
+    }
+    if breaks.is_empty() || calls.is_empty() {
+        return;
+    }
+    breaks.sort_by_key(|one| one.at);
+    let mut rng = random(seed, Purpose::Actions, 0);
+    for one in breaks {
+        match one.whose {
+            Whose::One(away) => {
+                if let Some(chosen) = one_open_at(calls, one.at, away, &mut rng) {
+                    cut(calls, chosen, one.at, one.at + away, one.ending);
+                }
+            }
+            Whose::Share(share, away, spread) => {
+                let mut open = open_at(calls, one.at, away + spread);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of a number"
+                )]
+                let wanted = (open.len() as f64 * share).round() as usize;
+                for _ in 0..wanted {
+                    let chosen = open.swap_remove(rng.random_range(0..open.len()));
+                    let back = one.at + away + spread.mul_f64(rng.random());
+                    cut(calls, chosen, one.at, on_slot(back), one.ending);
+                }
+            }
+        }
+    }
+}
+
+fn can_break(call: &PlannedCall, at: Moment, away: Duration) -> bool {
+    call.arrive + SHORTEST <= at && at + away + SHORTEST <= call.leave
+}
+
+/// The calls that can be interrupted at `at` for `away`.
+fn open_at(calls: &[PlannedCall], at: Moment, away: Duration) -> Vec<usize> {
+    (0..calls.len()).filter(|&index| can_break(&calls[index], at, away)).collect()
+}
+
+/// One of them, each as likely as any other. Most tries hit; where few calls are open, all are
+/// looked at.
+fn one_open_at(
+    calls: &[PlannedCall],
+    at: Moment,
+    away: Duration,
+    rng: &mut StdRng,
+) -> Option<usize> {
+    const TRIES: usize = 32;
+    let tried = (0..TRIES).find_map(|_| {
+        let index = rng.random_range(0..calls.len());
+        can_break(&calls[index], at, away).then_some(index)
+    });
+    tried.or_else(|| {
+        let open = open_at(calls, at, away);
+        (!open.is_empty()).then(|| open[rng.random_range(0..open.len())])
+    })
+}
+
+fn cut(calls: &mut Vec<PlannedCall>, index: usize, at: Moment, back: Moment, ending: Ending) {
+    let rest = PlannedCall { arrive: back, ..calls[index] };
+    calls[index].leave = at;
+    calls[index].ending = ending;
+    calls.push(rest);
+}
+
+#[cfg(test)]
+mod tests;
