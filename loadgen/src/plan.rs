@@ -1,10 +1,12 @@
 //! `din check`: what a scenario will do, told before it does it.
 
+mod curve;
+
 use std::fmt::Write;
 
 use protocol::packet::HEADER_LEN;
 
-use crate::scenario::{Backend, GatewaySettings, Phasing, Scenario, shown_duration};
+use crate::scenario::{Backend, GatewaySettings, Phase, Phasing, Scenario, What, shown_duration};
 use crate::schedule::Schedule;
 use crate::voice::Voice;
 
@@ -46,13 +48,29 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         let label = if index == 0 { "phases" } else { "" };
         writeln!(
             out,
-            "  {label:<11} {:width$}  {:>6.1} s to {:>6.1} s  {:>5} devices, ramp {}, hold {}",
+            "  {label:<11} {:width$}  {:>6.1} s to {:>6.1} s  {:>5} devices, ramp {}, hold {}{}",
             phase.name,
             start.since_start().as_secs_f64(),
             end.since_start().as_secs_f64(),
             phase.devices,
             shown_duration(phase.ramp),
-            shown_duration(phase.hold)
+            shown_duration(phase.hold),
+            beside(phase)
+        )?;
+    }
+    for (index, line) in curve::draw(&schedule).iter().enumerate() {
+        let label = if index == 0 { "sessions" } else { "" };
+        writeln!(out, "  {label:<11} {line}")?;
+    }
+    for action in &scenario.actions {
+        let at = action.at.as_secs_f64();
+        let What::DropDevices { share, away, spread } = &action.what;
+        writeln!(
+            out,
+            "  at {at:>7.1} s  {:.0} % of the devices lose their connections, for {} and up to {} more",
+            share * 100.0,
+            shown_duration(*away),
+            shown_duration(*spread)
         )?;
     }
     let most = f64::from(scenario.most_devices());
@@ -81,6 +99,21 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         writeln!(out, "  {label:<11} {threshold}")?;
     }
     Ok(())
+}
+
+/// What a phase does beyond a ramp and a hold.
+fn beside(phase: &Phase) -> String {
+    let steps = phase.steps.map(|steps| format!(", in {steps} stairs"));
+    let wave = phase
+        .wave
+        .map(|wave| format!(", to {} and back each {}", wave.to, shown_duration(wave.period)));
+    let arrivals = phase.arrivals.map(|arrivals| {
+        format!(", {} come and stay {}", arrivals.rate, shown_duration(arrivals.stay))
+    });
+    let churn = phase
+        .churn
+        .map(|churn| format!(", {} leave for {}", churn.rate, shown_duration(churn.away)));
+    [steps, wave, arrivals, churn].into_iter().flatten().collect()
 }
 
 /// What it does, and what it is told beyond its defaults.

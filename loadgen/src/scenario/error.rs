@@ -4,6 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::extends::Source;
+
 /// A scenario that cannot be run.
 #[derive(Debug)]
 pub struct ScenarioError {
@@ -15,6 +20,8 @@ pub struct ScenarioError {
 
 #[derive(Debug)]
 struct Place {
+    /// In bytes of the whole text.
+    start: usize,
     /// From 1.
     line: usize,
     /// From 1, in characters.
@@ -52,6 +59,22 @@ impl ScenarioError {
 
     pub(super) fn with_help(mut self, help: String) -> Self {
         self.help = Some(help);
+        self
+    }
+
+    /// What is wrong in `merged`, shown where it stands in the files that were put together: the
+    /// nearest that has the key.
+    pub(super) fn found_in(mut self, merged: &str, sources: &[Source]) -> Self {
+        let Some(place) = self.place.take() else { return self };
+        let steps = steps_to(merged, place.start);
+        let found = sources.iter().find_map(|source| {
+            let span = span_of(&source.text, &steps)?;
+            Some((source.path.clone(), Place::of(&source.text, span)))
+        });
+        if let Some((file, place)) = found {
+            self.file = file;
+            self.place = Some(place);
+        }
         self
     }
 
@@ -94,6 +117,7 @@ impl Place {
         let line_text = text[line_start..].lines().next().unwrap_or("");
         let on_line = &text[start..end.min(line_start + line_text.len()).max(start)];
         Self {
+            start,
             line: text[..start].matches('\n').count() + 1,
             column: text[line_start..start].chars().count() + 1,
             width: on_line.chars().count().max(1),
@@ -115,7 +139,7 @@ impl fmt::Display for ScenarioError {
         let file = self.file.display();
         match &self.place {
             None => write!(f, "{file}: {}", self.message)?,
-            Some(Place { line, column, width, text }) => {
+            Some(Place { line, column, width, text, .. }) => {
                 let margin = " ".repeat(line.to_string().len());
                 writeln!(f, "{file}:{line}:{column}: {}", self.message)?;
                 writeln!(f, "{margin} |")?;
@@ -173,36 +197,81 @@ pub(super) fn nearest<'a>(seen: &str, allowed: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// The dotted path of the innermost table or value that holds the byte `at`: `phase[1].ramp`.
-fn key_path(text: &str, at: usize) -> String {
-    let Ok(document) = toml::de::DeTable::parse(text) else {
-        return String::new();
-    };
-    path_in_table(document.get_ref(), at).unwrap_or_default()
+/// One step into a document.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Key(String),
+    Item(usize),
 }
 
-/// The path below `table`; `None` when `at` lies outside. The span of a table is that of its
+/// The dotted path of the innermost table or value that holds the byte `at`: `phase[1].ramp`; of a
+/// key, that of the table that has it.
+fn key_path(text: &str, at: usize) -> String {
+    let (mut steps, on_key) = steps_to(text, at);
+    if on_key {
+        steps.pop();
+    }
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) if path.is_empty() => path = key,
+            Step::Key(key) => path = format!("{path}.{key}"),
+            Step::Item(index) => path = format!("{path}[{index}]"),
+        }
+    }
+    path
+}
+
+/// The way to the byte `at`, and whether it stands in a key rather than in a value.
+fn steps_to(text: &str, at: usize) -> (Vec<Step>, bool) {
+    let Ok(document) = DeTable::parse(text) else { return (Vec::new(), false) };
+    steps_in_table(document.get_ref(), at).unwrap_or_default()
+}
+
+/// The way below `table`; `None` when `at` lies outside. The span of a table is that of its
 /// header, so its keys are looked at whatever it says.
-fn path_in_table(table: &toml::de::DeTable<'_>, at: usize) -> Option<String> {
+fn steps_in_table(table: &DeTable<'_>, at: usize) -> Option<(Vec<Step>, bool)> {
     table.iter().find_map(|(key, value)| {
-        let inner = path_in_value(value, at)?;
-        let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
-        Some(format!("{}{dot}{inner}", key.get_ref()))
+        let name = Step::Key(key.get_ref().to_string());
+        match steps_in_value(value, at) {
+            Some((deeper, on_key)) => Some(([vec![name], deeper].concat(), on_key)),
+            None => key.span().contains(&at).then(|| (vec![name], true)),
+        }
     })
 }
 
-fn path_in_value(value: &toml::Spanned<toml::de::DeValue<'_>>, at: usize) -> Option<String> {
+fn steps_in_value(value: &Spanned<DeValue<'_>>, at: usize) -> Option<(Vec<Step>, bool)> {
     let deeper = match value.get_ref() {
-        toml::de::DeValue::Table(table) => path_in_table(table, at).or_else(|| {
-            // An unknown key: the path is that of the table that has it.
-            table.keys().any(|key| key.span().contains(&at)).then(String::new)
-        }),
-        toml::de::DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            let inner = path_in_value(item, at)?;
-            let dot = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
-            Some(format!("[{index}]{dot}{inner}"))
+        DeValue::Table(table) => steps_in_table(table, at),
+        DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            let (deeper, on_key) = steps_in_value(item, at)?;
+            Some(([vec![Step::Item(index)], deeper].concat(), on_key))
         }),
         _ => None,
     };
-    deeper.or_else(|| value.span().contains(&at).then(String::new))
+    deeper.or_else(|| value.span().contains(&at).then(|| (Vec::new(), false)))
+}
+
+/// Where that stands in another text to which `steps` lead.
+fn span_of(text: &str, (steps, on_key): &(Vec<Step>, bool)) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let (Step::Key(first), rest) = steps.split_first()? else { return None };
+    let (mut key, mut value) = entry(document.get_ref(), first)?;
+    for step in rest {
+        match (step, value.get_ref()) {
+            (Step::Key(name), DeValue::Table(table)) => (key, value) = entry(table, name)?,
+            (Step::Item(index), DeValue::Array(items)) => value = items.get(*index)?,
+            _ => return None,
+        }
+    }
+    Some(if *on_key { key } else { value.span() })
+}
+
+/// Where the key stands, and its value.
+fn entry<'a, 'text>(
+    table: &'a DeTable<'text>,
+    name: &str,
+) -> Option<(Range<usize>, &'a Spanned<DeValue<'text>>)> {
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+    Some((key.span(), value))
 }

@@ -28,6 +28,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::action::{self, ActionTable};
@@ -43,6 +44,9 @@ use crate::schedule::Schedule;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Read before, by `extends.rs`: a file that is read here stands alone.
+    #[serde(default, rename = "extends")]
+    _extends: IgnoredAny,
     #[serde(default)]
     title: String,
     #[serde(default)]

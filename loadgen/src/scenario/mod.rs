@@ -8,6 +8,7 @@ mod action;
 mod devices;
 mod duration;
 mod error;
+mod extends;
 mod file;
 mod gateway;
 mod overrides;
@@ -115,10 +116,14 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] says where the file is wrong, what was seen there and what is allowed.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Scenario, ScenarioError> {
-        let bytes = std::fs::read(path).map_err(|error| ScenarioError::unreadable(path, &error))?;
-        let text =
-            String::from_utf8(bytes).map_err(|error| ScenarioError::not_utf8(path, &error))?;
-        let scenario = file::parse(path, text.clone())?;
+        let sources = extends::read(path)?;
+        let text = match &sources[..] {
+            [alone] => alone.text.clone(),
+            _ => extends::merged(&sources)?,
+        };
+        let scenario = file::parse(path, text.clone()).map_err(|error| {
+            if sources.len() > 1 { error.found_in(&text, &sources) } else { error }
+        })?;
         if overrides.is_empty() {
             return Ok(scenario);
         }

@@ -5,6 +5,7 @@ mod bad_input;
 mod comings;
 mod common;
 mod endings;
+mod extends;
 mod integrity;
 mod odd_gateways;
 mod pool;
