@@ -1,13 +1,14 @@
 //! The load generator behind `din`: virtual devices that shake hands over MQTT and stream
 //! encrypted Opus over UDP, on a schedule that is decided before anything runs.
 //!
-//! The flow of a run: [`scenario`] → [`schedule`] → [`preflight`] → [`gateway_process`] →
-//! [`device`] (control, tokio) and [`media`] (audio, threads) → [`collect`] → [`verdict`] →
-//! [`run_record`].
+//! The flow of a run: [`scenario`] → [`schedule`] → [`preflight`] → [`noise_floor`] →
+//! [`gateway_process`] → [`device`] (control, tokio) and [`media`] (audio, threads) → [`collect`] → [`verdict`] →
+//! [`run_record`]. Beside it stands [`doctor`], which looks at the host alone.
 
 pub mod baseline;
 pub mod collect;
 pub mod device;
+pub mod doctor;
 pub mod experience;
 pub mod gateway_process;
 pub mod in_flight;
@@ -15,6 +16,7 @@ pub mod integrity;
 pub mod line;
 pub mod live;
 pub mod media;
+pub mod noise_floor;
 pub mod plan;
 pub mod pool_account;
 pub mod preflight;
@@ -28,7 +30,9 @@ pub mod schedule;
 pub mod stage;
 pub mod telemetry;
 pub mod timeline;
+pub mod timer_probe;
 pub mod traits;
 pub mod verdict;
 pub mod voice;
+pub mod warnings;
 pub mod watch;

@@ -3,9 +3,12 @@
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadgen::doctor::text::text;
+use loadgen::doctor::{DoctorError, examine};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::scenario::Scenario;
 use loadgen::{plan, voice};
@@ -31,6 +34,8 @@ enum Command {
     Check(CheckArgs),
     /// Run a scenario and judge it
     Run(RunArgs),
+    /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
+    Doctor(DoctorArgs),
 }
 
 #[derive(Args)]
@@ -67,6 +72,17 @@ struct RunArgs {
     #[arg(long)]
     quiet: bool,
     /// Print the run record instead of the summary
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct DoctorArgs {
+    /// For how long it measures
+    #[arg(long, value_name = "N", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Print the facts and findings as JSON
     #[arg(long)]
     json: bool,
 }
@@ -111,6 +127,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check(&args),
         Command::Run(args) => run_one(args),
+        Command::Doctor(args) => doctor(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -118,7 +135,8 @@ fn main() -> ExitCode {
             let label = if stderr().is_terminal() { "\x1b[1;31merror\x1b[0m" } else { "error" };
             // Nobody to tell when standard error is closed.
             let _ = writeln!(stderr(), "{label}: {error:#}");
-            let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted));
+            let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted))
+                || matches!(error.downcast_ref(), Some(DoctorError::Interrupted));
             ExitCode::from(if interrupted { INTERRUPTED } else { BAD_INPUT })
         }
     }
@@ -155,6 +173,21 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         print(&format!("\n  run directory  {}\n", directory.display()));
     }
     Ok(record.exit_code)
+}
+
+fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
+    if stderr().is_terminal() {
+        let _ =
+            writeln!(stderr(), "measuring for {} s; best while nothing else runs", args.seconds);
+    }
+    let report = examine(Duration::from_secs(args.seconds))?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).context("cannot write the report")?;
+        print(&(json + "\n"));
+    } else {
+        print(&text(&report, stdout().is_terminal()));
+    }
+    Ok(0)
 }
 
 fn print(text: &str) {

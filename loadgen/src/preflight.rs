@@ -3,16 +3,16 @@
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use platform::{Clock, LimitError, raise_open_files};
+use platform::{Clock, EphemeralPorts, LimitError, raise_open_files};
 use protocol::identity::{ClientId, MacAddress, SignatureKey};
 
 use crate::line::{CallFailure, LineParts, probe};
 use crate::scenario::Scenario;
 
 /// Files that a run holds open whatever its size: pipes, logs, epoll, the probe.
-const FILES_BESIDE_DEVICES: u64 = 64;
+pub(crate) const FILES_BESIDE_DEVICES: u64 = 64;
 /// Each device holds an MQTT connection and a UDP socket.
-const FILES_PER_DEVICE: u64 = 2;
+pub(crate) const FILES_PER_DEVICE: u64 = 2;
 
 /// A run that would not work.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub enum PreflightError {
         devices: u32,
         /// What stands in the way.
         limit: LimitError,
+    },
+    /// The host has not enough ports to give away.
+    Ports {
+        /// Devices in the scenario.
+        devices: u32,
+        /// What there is.
+        ports: EphemeralPorts,
     },
     /// `--target` is none.
     TargetForm {
@@ -54,6 +61,21 @@ impl fmt::Display for PreflightError {
                 write!(
                     f,
                     "{devices} devices (2 files each and {FILES_BESIDE_DEVICES} beside): {limit}"
+                )
+            }
+            Self::Ports { devices, ports } => {
+                let EphemeralPorts { first, last, reserved } = ports;
+                write!(
+                    f,
+                    "{devices} devices need a UDP and a TCP port each; this host gives away ports {first} to {last}"
+                )?;
+                if *reserved > 0 {
+                    write!(f, ", {reserved} of them kept back")?;
+                }
+                write!(
+                    f,
+                    ", {} of either kind: widen net.ipv4.ip_local_port_range or use fewer devices",
+                    ports.count()
                 )
             }
             Self::TargetForm { seen, why } => write!(
@@ -95,6 +117,28 @@ pub fn open_files(scenario: &Scenario) -> Result<(), PreflightError> {
     raise_open_files(needed)
         .map(|_| ())
         .map_err(|limit| PreflightError::OpenFiles { devices, limit })
+}
+
+/// Looks whether there is a port for each socket of `scenario`.
+///
+/// A host whose range cannot be read is not refused: a call without a port is counted as not
+/// attempted, and makes the run INVALID.
+///
+/// # Errors
+/// [`PreflightError::Ports`] when there are fewer ports than devices.
+pub fn ports(scenario: &Scenario) -> Result<(), PreflightError> {
+    match EphemeralPorts::read() {
+        Ok(ports) => enough_ports(scenario.most_devices(), ports),
+        Err(_) => Ok(()),
+    }
+}
+
+/// UDP and TCP count apart, so each device takes one of either; what others hold is not known.
+fn enough_ports(devices: u32, ports: EphemeralPorts) -> Result<(), PreflightError> {
+    if devices > ports.count() {
+        return Err(PreflightError::Ports { devices, ports });
+    }
+    Ok(())
 }
 
 /// Reads `mqtt://HOST:PORT`.
@@ -168,6 +212,22 @@ mod tests {
         ] {
             let error = target(text).unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("mqtt://HOST:PORT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_range_with_fewer_ports_than_devices_is_refused_with_both() {
+        let ports = EphemeralPorts { first: 40_000, last: 40_099, reserved: 10 };
+        assert!(enough_ports(90, ports).is_ok());
+        let error = enough_ports(91, ports).unwrap_err().to_string();
+        for part in [
+            "91 devices",
+            "40000 to 40099",
+            "10 of them kept back",
+            "90 of either",
+            "widen net.ipv4",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
         }
     }
 }

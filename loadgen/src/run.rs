@@ -12,6 +12,7 @@ use platform::Priority;
 
 use crate::baseline::{self, Baseline, BaselineError};
 use crate::gateway_process::{GatewayError, GatewayProcess};
+use crate::noise_floor::{self, FloorPlan};
 use crate::preflight::{self, PreflightError};
 use crate::progress::Progress;
 use crate::run_directory::RunDirectory;
@@ -103,6 +104,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     let started = SystemTime::now();
     let scenario = &request.scenario;
     preflight::open_files(scenario)?;
+    preflight::ports(scenario)?;
     let foreign = request.target.as_deref().map(preflight::target).transpose()?;
     if foreign.is_some() {
         preflight::thresholds_for_foreign(scenario)?;
@@ -112,6 +114,8 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     baseline::check(scenario, baseline.as_ref()).map_err(RunError::Baseline)?;
     let voices =
         voice::load(&scenario.devices.audio, &scenario.devices.encoder).map_err(RunError::Voice)?;
+    // Before there is a gateway: what this host adds by itself.
+    let noise_floor = noise_floor::measure(FloorPlan::brief(request.priority));
     let directory =
         RunDirectory::create(request.out.as_deref(), &scenario.name, started).map_err(|error| {
             RunError::System {
@@ -145,7 +149,8 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     runtime.shutdown_background();
     let performed = performed?;
     let started_unix_s = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let ran = Ran { scenario, started_unix_s, baseline: baseline.as_ref(), performed };
+    let baseline = baseline.as_ref();
+    let ran = Ran { scenario, started_unix_s, baseline, noise_floor, performed };
     let record = run_record::assemble(ran, &directory).map_err(system("write the run record"))?;
     Ok(RunDone { record, directory: directory.path().to_owned() })
 }

@@ -8,18 +8,21 @@ use std::time::Duration;
 use measure::record::{FORMAT, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence, LittlesLaw};
 use measure::{Distribution, Metric, Statistic};
-use platform::{Host, Priority};
+use platform::Host;
 use serde_json::{Value, json};
 
 use crate::baseline::Baseline;
 use crate::collect::{Collected, millis};
 use crate::experience;
+use crate::noise_floor::NoiseFloor;
 use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
 use crate::scenario::Scenario;
 use crate::stage::Performed;
+use crate::timer_probe::{TimerLateness, granted};
 use crate::traits::{DeviceTraits, Population};
 use crate::verdict::{self, Measured};
+use crate::warnings;
 use crate::watch::EndedEarly;
 
 /// A scenario that was performed.
@@ -30,6 +33,8 @@ pub struct Ran<'a> {
     pub started_unix_s: u64,
     /// The run that thresholds compare with.
     pub baseline: Option<&'a Baseline>,
+    /// What the host added by itself just before.
+    pub noise_floor: io::Result<NoiseFloor>,
     /// What it left behind.
     pub performed: Performed,
 }
@@ -39,7 +44,7 @@ pub struct Ran<'a> {
 /// # Errors
 /// What the file system said.
 pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord> {
-    let Ran { scenario, started_unix_s, baseline, mut performed } = ran;
+    let Ran { scenario, started_unix_s, baseline, noise_floor, mut performed } = ran;
     add_process_metrics(&mut performed);
     let Collected { overall, segments, .. } = &performed.collected;
     let measured = Measured::new(scenario, &performed.schedule, overall, segments, baseline);
@@ -48,7 +53,13 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
     let (verdict, thresholds) =
         verdict::evaluate(&scenario.thresholds, courses, &implied, &measured);
     let decided = verdict::decided_by_send_lag(&scenario.thresholds, &measured);
-    let validity = validity::judge(&evidence(scenario, &performed, decided));
+    let samples = verdict::integrity_samples(&scenario.thresholds, &measured);
+    let validity = validity::judge(&Evidence {
+        decided_by_send_lag: decided,
+        integrity_samples: samples,
+        ..evidence(scenario, &performed)
+    });
+    let warnings = warnings::of(&scenario.thresholds, &noise_floor);
     let interrupted = matches!(performed.ended_early, Some(EndedEarly::Interrupted(_)));
     let record = RunRecord {
         format: FORMAT,
@@ -68,6 +79,8 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         versions: versions(&performed),
         exit_code: exit_code(interrupted, validity.state, verdict),
         validity,
+        warnings,
+        noise_floor: noise_floor.ok().map(|floor| floor.to_record()),
         verdict,
         ended_early: performed.ended_early.as_ref().map(ToString::to_string),
         thresholds,
@@ -118,7 +131,8 @@ fn add_process_metrics(performed: &mut Performed) {
 /// Threads of the generator that can be busy at the same time: pacer, listener, control, checker.
 const BUSY_THREADS: u32 = 4;
 
-fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) -> Evidence {
+/// Without what the thresholds say.
+fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
     let overall = &performed.collected.overall;
     let count = |metric| overall.counted(metric).unwrap_or(0);
     let lag = overall
@@ -152,7 +166,9 @@ fn evidence(scenario: &Scenario, performed: &Performed, decided: Vec<String>) ->
         send_buffer_errors: performed.timeline.host.udp.map_or(0, |udp| udp.send_buffer_errors),
         contradictions: contradictions(performed),
         littles_law: littles_law(performed),
-        decided_by_send_lag: decided,
+        decided_by_send_lag: Vec::new(),
+        timer_late_p99: performed.timer.quantile(0.99),
+        integrity_samples: Vec::new(),
     }
 }
 
@@ -252,14 +268,8 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ("load_end_ms".to_owned(), json!(millis(performed.load_end.since_start()))),
         ("decoded_devices".to_owned(), json!(scenario.devices.decode.min(scenario.most_devices()))),
         ("duration_checked".to_owned(), json!("every answer")),
-        (
-            "pacer_priority".to_owned(),
-            json!(match performed.sent.priority {
-                Priority::RealTime => "real-time (SCHED_RR 1)",
-                Priority::Raised => "raised (nice -12)",
-                Priority::Ordinary => "ordinary",
-            }),
-        ),
+        ("pacer_priority".to_owned(), json!(granted(performed.sent.priority))),
+        ("timer_probe".to_owned(), timer_probe(&performed.timer)),
         ("voices".to_owned(), json!(performed.voices)),
         (
             "speech".to_owned(),
@@ -267,6 +277,16 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ),
         ("histograms".to_owned(), json!("HdrHistogram, 3 significant digits, 1 µs to 60 s")),
     ])
+}
+
+/// How late timers were during the run, and what it cost to know.
+fn timer_probe(timer: &TimerLateness) -> Value {
+    json!({
+        "period_ms": millis(timer.period),
+        "priority": granted(timer.priority),
+        "cpu_percent": timer.cpu_percent(),
+        "lateness": timer.summary(),
+    })
 }
 
 /// Whether what is known from inside the gateway is known, and why not.

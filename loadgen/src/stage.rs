@@ -20,7 +20,7 @@ use crate::gateway_process::GatewayProcess;
 use crate::media::call::CallRegistry;
 use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
-use crate::media::pacer::{Pacer, PacerReport};
+use crate::media::pacer::{Pacer, PacerReport, WARM_UP};
 use crate::preflight;
 use crate::progress::Progress;
 use crate::run::{RunError, system};
@@ -28,6 +28,7 @@ use crate::scenario::{Backend, Scenario};
 use crate::schedule::Schedule;
 use crate::telemetry::AT_LAST;
 use crate::timeline::Timeline;
+use crate::timer_probe::{RUN_PERIOD, TimerLateness, TimerProbe};
 use crate::traits::Population;
 use crate::voice::Voice;
 use crate::watch::{EndedEarly, Interrupt, Watch};
@@ -77,6 +78,8 @@ pub struct Performed {
     pub received: ListenerReport,
     /// One row a second.
     pub timeline: Timeline,
+    /// How late timers were while the load lasted, without its first second.
+    pub timer: TimerLateness,
     /// Sessions that could not be attempted because this host gave no socket or port for them.
     pub not_attempted: u64,
     /// Returned frames that should have been decoded and were not, for lack of time.
@@ -101,6 +104,9 @@ impl Stage<'_> {
         let schedule = Schedule::of(self.scenario);
         let (stop, stopping) = watch::channel(false);
         let (fleet, checker) = self.assemble(&schedule, key, stopping)?;
+        let warm = Moment::START + WARM_UP;
+        let timer = TimerProbe::start(fleet.clock, warm, RUN_PERIOD, self.priority)
+            .map_err(system("start the timer probe"))?;
         let mut calls = JoinSet::new();
         let mut slots = Vec::with_capacity(schedule.calls.len());
         for chain in schedule.chains() {
@@ -121,6 +127,7 @@ impl Stage<'_> {
         watch.look_at_the_gateway(AT_LAST).await;
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
         let duration = fleet.clock.now().since_start();
+        let timer = timer.stop();
         watch.look_at_the_gateway(AT_LAST).await;
         let timeline = watch.finish();
         self.progress.end();
@@ -160,6 +167,7 @@ impl Stage<'_> {
             sent,
             received,
             timeline,
+            timer,
             not_attempted: outcomes.iter().filter(|(_, call)| is_our_own(call)).count() as u64,
             decodes_left_out: checked.left_out,
             voices: fleet.voices.len(),

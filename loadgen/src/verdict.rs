@@ -3,6 +3,7 @@
 
 use measure::Metric;
 use measure::record::{Measurements, ThresholdRecord, Verdict};
+use measure::validity::IntegritySample;
 
 use protocol::Moment;
 
@@ -25,6 +26,11 @@ pub struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
+    /// Nothing but a whole run.
+    pub fn whole(overall: &'a Measurements) -> Self {
+        Self { overall, phases: Vec::new(), windows: Vec::new(), baseline: None }
+    }
+
     /// What the thresholds of `scenario` look at, put together from the segments of its schedule.
     pub fn new(
         scenario: &'a Scenario,
@@ -109,6 +115,31 @@ pub fn decided_by_send_lag(thresholds: &[Threshold], measured: &Measured<'_>) ->
     thresholds.iter().filter(decided).map(ToString::to_string).collect()
 }
 
+/// Thresholds against faults of audio that are looked for in a sample, and that held.
+pub fn integrity_samples(
+    thresholds: &[Threshold],
+    measured: &Measured<'_>,
+) -> Vec<IntegritySample> {
+    let looked_for = |threshold: &&Threshold| {
+        matches!(
+            threshold.metric,
+            Metric::DecodeFailed
+                | Metric::ForeignAudio
+                | Metric::Unrecognised
+                | Metric::GoldenMismatch
+        ) && matches!(
+            threshold.comparison,
+            Comparison::Below | Comparison::AtMost | Comparison::Equal
+        )
+    };
+    let held = |threshold: &Threshold| {
+        let (seen, samples) = observe(threshold, measured)?;
+        let sample = IntegritySample { threshold: threshold.to_string(), samples };
+        holds(threshold, seen, measured).then_some(sample)
+    };
+    thresholds.iter().filter(looked_for).filter_map(held).collect()
+}
+
 fn judge(
     threshold: &Threshold,
     implied: bool,
@@ -174,7 +205,7 @@ fn limit(threshold: &Threshold, measured: &Measured<'_>) -> Option<f64> {
 }
 
 /// The number and the samples behind it; `None` without samples.
-fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<(f64, u64)> {
+pub(crate) fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<(f64, u64)> {
     let scope = measured.part(&threshold.scope)?;
     if threshold.metric.is_per_device() {
         let devices = scope.devices(threshold.metric)?;
@@ -234,13 +265,9 @@ mod tests {
         Threshold::plain(metric, statistic, comparison, limit, "limit")
     }
 
-    fn whole(overall: &Measurements) -> Measured<'_> {
-        Measured { overall, phases: Vec::new(), windows: Vec::new(), baseline: None }
-    }
-
     fn check(measurements: &Measurements, threshold: &Threshold) -> ThresholdRecord {
         let calm = vec![("calm", measurements.clone())];
-        let measured = Measured { phases: calm, ..whole(measurements) };
+        let measured = Measured { phases: calm, ..Measured::whole(measurements) };
         evaluate(std::slice::from_ref(threshold), &[], &[], &measured).1.remove(0)
     }
 
@@ -293,7 +320,7 @@ mod tests {
         measured.count(Metric::SessionsFailed, 1);
         let judged = |own: &[Threshold]| {
             let implied = [threshold(Metric::SessionsFailed, Comparison::Equal, 0.0)];
-            evaluate(own, &[], &implied, &whole(&measured)).0
+            evaluate(own, &[], &implied, &Measured::whole(&measured)).0
         };
         assert_eq!(judged(&[]), Verdict::Fail);
         let own = threshold(Metric::SessionsFailed, Comparison::AtMost, 1.0);
@@ -308,10 +335,10 @@ mod tests {
         let warning =
             Threshold { warn: true, ..threshold(Metric::SessionsFailed, Comparison::Equal, 0.0) };
         let (verdict, records) =
-            evaluate(std::slice::from_ref(&warning), &[], &[], &whole(&measured));
+            evaluate(std::slice::from_ref(&warning), &[], &[], &Measured::whole(&measured));
         assert_eq!((verdict, records[0].ok, records[0].warn), (Verdict::Pass, false, true));
         let implied = [threshold(Metric::SessionsFailed, Comparison::Equal, 0.0)];
-        let judged = evaluate(&[warning], &[], &implied, &whole(&measured));
+        let judged = evaluate(&[warning], &[], &implied, &Measured::whole(&measured));
         assert_eq!((judged.0, judged.1.len()), (Verdict::Fail, 2));
     }
 
@@ -330,7 +357,7 @@ mod tests {
                 limit: Limit::Times { factor: 2.0, of: Reference::Phase("calm".to_owned()) },
                 ..threshold(Metric::ResponseLatency, Comparison::Below, 0.0)
             };
-            let measured = Measured { phases, ..whole(&overall) };
+            let measured = Measured { phases, ..Measured::whole(&overall) };
             let record = evaluate(&[threshold], &[], &[], &measured).1.remove(0);
             (record.ok, record.came_to.map(f64::round))
         };
@@ -360,7 +387,7 @@ mod tests {
             (Course::default(), false, None),
         ] {
             let thresholds = std::slice::from_ref(&sliding);
-            let (_, records) = evaluate(thresholds, &[course], &[], &whole(&overall));
+            let (_, records) = evaluate(thresholds, &[course], &[], &Measured::whole(&overall));
             assert_eq!((records[0].ok, records[0].observed), (ok, observed), "{records:?}");
         }
     }
@@ -371,9 +398,38 @@ mod tests {
         measurements.sample(Metric::ResponseLatency, 50_000_000);
         measurements.sample(Metric::ServiceLatency, 10_000_000);
         let limit = |limit| threshold(Metric::ResponseLatency, Comparison::Below, limit);
-        let measured = whole(&measurements);
+        let measured = Measured::whole(&measurements);
         let thresholds = [limit(40.0), limit(60.0), limit(5.0)];
         let decided = decided_by_send_lag(&thresholds, &measured);
         assert_eq!(decided, ["response_latency.p50 limit"], "only 40 ms lies between");
+    }
+
+    #[test]
+    fn what_is_looked_for_in_a_sample_is_told_with_it_when_it_held() {
+        let mut measurements = Measurements::new();
+        measurements.count(Metric::Decoded, 40);
+        measurements.count(Metric::DecodeFailed, 0);
+        measurements.count(Metric::GoldenCompared, 20);
+        measurements.count(Metric::GoldenMismatch, 3);
+        measurements.count(Metric::Recognised, 0);
+        measurements.count(Metric::ForeignAudio, 0);
+        measurements.count(Metric::FramesReceived, 40);
+        measurements.count(Metric::WrongDuration, 0);
+        let measured = Measured::whole(&measurements);
+        let at_most = |metric, limit| threshold(metric, Comparison::AtMost, limit);
+        let samples = integrity_samples(
+            &[
+                at_most(Metric::DecodeFailed, 0.0),
+                at_most(Metric::GoldenMismatch, 0.0), // failed: what was found was found
+                at_most(Metric::GoldenMismatch, 5.0),
+                at_most(Metric::ForeignAudio, 0.0), // no samples: failed
+                at_most(Metric::WrongDuration, 0.0), // looked for in every packet
+                threshold(Metric::Decoded, Comparison::AtLeast, 1.0),
+            ],
+            &measured,
+        );
+        let seen: Vec<_> = samples.iter().map(|one| (&one.threshold[..], one.samples)).collect();
+        let named = ["integrity.decode_failed limit", "integrity.golden_mismatch limit"];
+        assert_eq!(seen, [(named[0], 40), (named[1], 20)]);
     }
 }

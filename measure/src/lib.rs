@@ -1,7 +1,8 @@
 //! What was measured and what it is worth.
 //!
 //! [`metric`] names every metric and its unit; [`recorder`] collects samples in bounded memory;
-//! [`validity`] judges whether a run may be believed; [`record`] is the run record, `run.json`.
+//! [`validity`] judges whether a run may be believed, [`noise_floor`] which limits a host can hold;
+//! [`record`] is the run record, `run.json`.
 //! [`jitter`], [`loss`] and [`reordering`] follow the answers of one call in constant memory.
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
 //! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
@@ -12,6 +13,7 @@ pub mod gateway_record;
 pub mod jitter;
 pub mod loss;
 pub mod metric;
+pub mod noise_floor;
 pub mod per_device;
 pub mod playout;
 pub mod playout_record;

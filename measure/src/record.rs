@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::gateway_record::GatewayRecord;
 use crate::metric::{Metric, Quantity};
+use crate::noise_floor::{NoiseFloorRecord, Warning};
 use crate::per_device::PerDevice;
 use crate::playout_record::PlayersRecord;
 use crate::recorder::{Distribution, Statistic};
@@ -38,6 +39,13 @@ pub struct RunRecord {
     pub versions: BTreeMap<String, String>,
     /// Whether the numbers may be believed.
     pub validity: Validity,
+    /// What the reader should know beside that; none in older records.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    /// What this host added by itself just before the run; `null` where it could not be measured,
+    /// and in older records.
+    #[serde(default)]
+    pub noise_floor: Option<NoiseFloorRecord>,
     /// Whether every threshold held.
     pub verdict: Verdict,
     /// What the process returned.

@@ -92,6 +92,20 @@ pub struct Evidence {
     /// Thresholds that failed on the response latency while the service latency would have held
     /// them: there the generator's own lag decides.
     pub decided_by_send_lag: Vec<String>,
+    /// The 99th percentile of how late a thread of the pacer's priority woke, at regular
+    /// instants after the first second of the run; `None` when it was shorter.
+    pub timer_late_p99: Option<Duration>,
+    /// Thresholds about faults of audio that are looked for in a sample, and that held.
+    pub integrity_samples: Vec<IntegritySample>,
+}
+
+/// A fault that was looked for, and not found more often than allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegritySample {
+    /// The threshold, as it was written.
+    pub threshold: String,
+    /// In how many frames, or seconds of speech, it was looked for.
+    pub samples: u64,
 }
 
 /// Frames under way, at random moments and by the accounts: rate × mean latency (Little, 1961).
@@ -110,16 +124,26 @@ const LITTLE_SHARE: f64 = 0.05;
 const LITTLE_ERRORS: f64 = 4.0;
 /// Share of the frames whose parts may contradict each other.
 const CONTRADICTING: f64 = 0.01;
+/// How late a timer may be before it colours what is measured.
+pub const TIMER_LATE: Duration = Duration::from_millis(1);
+/// The least sample that a fault is looked for in: what is in 1 % of all would be missed by chance
+/// once in twenty runs (rule of three: none in n leaves up to 3/n possible, at 95 %).
+pub const INTEGRITY_SAMPLE: u64 = 300;
 /// Steal time above which a virtual machine is no place to measure on.
-const STEAL_PERCENT: f64 = 10.0;
+pub const STEAL_PERCENT: f64 = 10.0;
 
 /// Share of planned frames that must have been sent.
 const SENT_SHARE: f64 = 0.999;
 /// Share of the frame that the send lag's 99th percentile may reach, and the least that is allowed.
 const LAG_SHARE: f64 = 0.05;
 const LAG_FLOOR: Duration = Duration::from_millis(1);
+
+/// What the send lag's 99th percentile may reach with frames of `frame`.
+pub fn allowed_send_lag(frame: Duration) -> Duration {
+    LAG_FLOOR.max(frame.mul_f64(LAG_SHARE))
+}
 /// Share of its cores above which a generator is likely to be late.
-const BUSY_SHARE: f64 = 0.8;
+pub const BUSY_SHARE: f64 = 0.8;
 /// How late devices may begin to connect: ten times what tokio's timers are late by themselves.
 const ARRIVAL_LAG: Duration = Duration::from_millis(20);
 /// A clock step that would show in one-way numbers.
@@ -171,7 +195,7 @@ fn load_was_the_planned_one(evidence: &Evidence, broken: &mut Broken) {
 
 fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
     let frame = evidence.frame;
-    let allowed = LAG_FLOOR.max(frame.mul_f64(LAG_SHARE));
+    let allowed = allowed_send_lag(frame);
     if let Some(lag) = evidence.send_lag_p99
         && lag > allowed
     {
@@ -200,6 +224,14 @@ fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
         );
         broken.add("arrival_lag", State::Suspect, text);
     }
+    if let Some(late) = evidence.timer_late_p99.filter(|late| *late > TIMER_LATE) {
+        let text = format!(
+            "this host's timers were late: p99 {} at the pacer's priority, above {} whatever is timed is coloured by it",
+            millis(late),
+            millis(TIMER_LATE)
+        );
+        broken.add("timer_probe", State::Suspect, text);
+    }
     for threshold in &evidence.decided_by_send_lag {
         let text = format!(
             "threshold {threshold} fails by the generator's own lag: measured from the actual send it would hold"
@@ -215,6 +247,15 @@ fn nothing_was_left_out(evidence: &Evidence, broken: &mut Broken) {
             evidence.decodes_left_out
         );
         broken.add("decodes_left_out", State::Suspect, text);
+    }
+    for IntegritySample { threshold, samples } in &evidence.integrity_samples {
+        if *samples < INTEGRITY_SAMPLE {
+            let text = format!(
+                "threshold {threshold} held on {samples} samples: a fault in up to 3/n = {:.1} % of all may go unseen (95 %); {INTEGRITY_SAMPLE} are needed to tell 1 %: run longer, or raise devices.decode",
+                300.0 / (*samples).max(3) as f64
+            );
+            broken.add("integrity_sample", State::Suspect, text);
+        }
     }
     if evidence.receive_drops > 0 {
         let text = format!(
@@ -304,6 +345,22 @@ mod tests {
             contradictions: (10, 1_000),
             littles_law: Some(law(10.0, 10.4, 0.1)),
             decided_by_send_lag: Vec::new(),
+            timer_late_p99: Some(Duration::from_millis(1)),
+            integrity_samples: vec![looked_for(300)],
+        }
+    }
+
+    fn looked_for(samples: u64) -> IntegritySample {
+        IntegritySample { threshold: "integrity.decode_failed = 0".to_owned(), samples }
+    }
+
+    #[test]
+    fn a_small_sample_says_how_much_it_can_hide() {
+        for (samples, hidden) in [(299, "1.0 %"), (100, "3.0 %"), (10, "30.0 %"), (1, "100.0 %")] {
+            let few = Evidence { integrity_samples: vec![looked_for(samples)], ..good() };
+            let text = judge(&few).reasons.remove(0).text;
+            assert!(text.contains(&format!("3/n = {hidden}")), "{text}");
+            assert!(text.contains(&format!("decode_failed = 0 held on {samples}")), "{text}");
         }
     }
 
@@ -340,6 +397,12 @@ mod tests {
                 "decided_by_send_lag",
                 State::Suspect,
             ),
+            (Evidence { timer_late_p99: Some(ms(2)), ..good() }, "timer_probe", State::Suspect),
+            (
+                Evidence { integrity_samples: vec![looked_for(299)], ..good() },
+                "integrity_sample",
+                State::Suspect,
+            ),
         ] {
             let validity = judge(&evidence);
             let rules: Vec<_> = validity.reasons.iter().map(|reason| &reason.rule[..]).collect();
@@ -360,6 +423,8 @@ mod tests {
             frames_sent: 0,
             sessions_failed: 50,
             send_lag_p99: None,
+            timer_late_p99: None,
+            integrity_samples: Vec::new(),
             ..good()
         };
         assert_eq!(judge(&refused).state, State::Valid);

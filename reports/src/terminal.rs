@@ -118,6 +118,10 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
         let line = format!("{}: {}", reason.state, reason.text);
         writeln!(out, "{}", style.paint(&line, validity_colour))?;
     }
+    for warning in &run.warnings {
+        let line = format!("warning: {}", warning.text);
+        writeln!(out, "{}", style.paint(&line, Colour::Yellow))?;
+    }
     writeln!(out)?;
     write_thresholds(out, run, style)?;
     write_load(out, run)?;

@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod comings;
 mod common;
+mod doctor;
 mod endings;
 mod extends;
 mod integrity;

@@ -4,6 +4,7 @@ use measure::gateway_record::{
     BalanceRecord, CoverageRecord, DecompositionRecord, GatewayRecord, ScalingEventRecord,
     ScalingRecord,
 };
+use measure::noise_floor::Warning;
 use measure::per_device::{PerDevice, Worse};
 use measure::record::{
     FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
@@ -153,6 +154,8 @@ fn run() -> RunRecord {
         host: BTreeMap::new(),
         versions: BTreeMap::new(),
         validity: Validity { state: State::Valid, reasons: Vec::new() },
+        warnings: Vec::new(),
+        noise_floor: None,
         verdict: Verdict::Pass,
         exit_code: 0,
         ended_early: None,
@@ -208,6 +211,20 @@ fn a_bad_run_begins_with_what_is_bad() {
     run.gateway = None;
     insta::assert_snapshot!(summary(&run, PLAIN));
     insta::assert_snapshot!(one_line(&run), @"FAIL SUSPECT first-call: failed: frames_lost, hello_time.p99 (exit 130)");
+}
+
+#[test]
+fn warnings_stand_before_the_thresholds_and_change_no_verdict() {
+    let quiet = summary(&run(), PLAIN);
+    assert!(!quiet.contains("warning"), "{quiet}");
+    let mut run = run();
+    let warning = Warning::near_floor("response_latency.p99 < 1ms", 1.0, 0.5, 300);
+    run.warnings = vec![warning.unwrap()];
+    let text = summary(&run, PLAIN);
+    let (before, thresholds) = text.split_once("\n\n").unwrap();
+    assert!(before.starts_with("PASS  VALID"), "{text}");
+    assert!(before.contains("\nwarning: response_latency.p99 < 1ms is under 3 times"), "{text}");
+    assert!(quiet.ends_with(thresholds), "{text}");
 }
 
 #[test]
