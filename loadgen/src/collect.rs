@@ -127,7 +127,7 @@ fn add_call(
     }
     let first_ideal = outcome.ideal_first_due.unwrap_or(planned.arrive);
     let planned_end = planned.leave.min(parts.load_end);
-    let Some(media) = &outcome.media else {
+    let Some(media) = outcome.account() else {
         if outcome.cut_short {
             return;
         }
@@ -139,11 +139,11 @@ fn add_call(
         unserved.count(parts, Metric::FramesUnserved, segments);
         return;
     };
-    if let Some(at) = media.first_answer() {
+    if let Some(at) = media.first_answer {
         arrival.sample(Metric::FirstAudio, nanos(at.since(planned.arrive)));
     }
     arrival.count(Metric::SessionsOpened, 1);
-    let (first, until) = (media.first_due, media.last_due());
+    let (first, until) = (media.first_due, media.last_due);
     let late = Due { first: first_ideal, until: first.min(planned_end) };
     late.count(parts, Metric::FramesUnserved, segments);
     Due { first, until }.count(parts, Metric::FramesPlanned, segments);
@@ -191,6 +191,8 @@ fn next_due(first: Moment, frame: FrameDuration, at: Moment) -> Moment {
     first + frame.as_duration() * frames
 }
 
+/// By what happened: as many as there are texts, which only a gateway that words each refusal anew
+/// makes as many as calls. Filled when the run is over.
 #[derive(Default)]
 struct Failures(HashMap<String, (u64, DeviceNumber, Moment)>);
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::integrity::Speech;
 use crate::line::{CallFailure, Line, LineParts, sleep_until};
-use crate::media::call::{Call, CallParts, CallRegistry};
+use crate::media::call::{Call, CallAccount, CallParts, CallRegistry};
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
 use crate::media::uplink::Uplink;
@@ -97,14 +97,23 @@ pub struct CallOutcome {
     /// The first moment at which a frame of this device would have been due, had the handshake
     /// taken no time.
     pub ideal_first_due: Option<Moment>,
-    /// The session that was opened.
+    /// The session that was opened, until it is over.
     pub media: Option<Arc<Call>>,
+    /// What remains of it then: a run may have many more calls than devices.
+    pub ended: Option<CallAccount>,
     /// Why there was no session, and when that was known.
     pub failed: Option<(CallFailure, Moment)>,
     /// Why the session ended before its time, and when.
     pub lost: Option<(AudioEnd, Moment)>,
     /// The run ended before the call was over.
     pub cut_short: bool,
+}
+
+impl CallOutcome {
+    /// What is known of the session that was opened.
+    pub fn account(&self) -> Option<CallAccount> {
+        self.ended.or_else(|| self.media.as_ref().map(|media| media.account()))
+    }
 }
 
 /// Where a call notes what becomes of it: read when the run is over, whether the call is or not.
@@ -263,6 +272,11 @@ async fn talk(
         let _ = tokio::time::timeout(LET_GO, media.uplink_done.notified()).await;
     }
     drain(fleet, &media).await;
+    note(slot, |call| {
+        call.ended = Some(media.account());
+        call.media = None;
+    });
+    fleet.calls.over(Arc::clone(&media), fleet.clock.now());
     fleet.listener.leave(media);
     if lost {
         return None;
@@ -329,5 +343,33 @@ async fn drain(fleet: &Fleet, call: &Call) {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|&stop| stop).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::downlink::Downlink;
+    use crate::media::listener::CallArrivals;
+
+    /// What `future` returns, without running it.
+    const fn size_of_returned<A, B, R>(_: &impl Fn(A, B) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// What one device costs while it calls, of what is ours: its MQTT client's buffers come to
+    /// another 30 KiB. A new field that is large should be seen here.
+    #[test]
+    fn a_device_takes_below_20_kib_of_our_own() {
+        let parts = [
+            ("task", size_of_returned(&calls)),
+            ("call", size_of::<Call>()),
+            ("downlink", size_of::<Downlink>()),
+            ("uplink", size_of::<Uplink>() + 1500),
+            ("arrivals", size_of::<CallArrivals>()),
+            ("outcome", size_of::<CallOutcome>()),
+        ];
+        let whole: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+        assert!(whole < 20 << 10, "{whole} bytes: {parts:?}");
     }
 }

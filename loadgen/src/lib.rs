@@ -11,6 +11,7 @@ pub mod device;
 pub mod doctor;
 pub mod experience;
 pub mod gateway_process;
+pub mod histogram_log;
 pub mod in_flight;
 pub mod integrity;
 pub mod line;

@@ -167,6 +167,8 @@ impl Line {
         let mut options =
             MqttOptions::new(client_id.to_string(), mqtt.ip().to_string(), mqtt.port());
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        // Room for what is to be acknowledged, which is nothing: 9 KiB a device at the default of 100.
+        options.set_inflight(1);
         if let Some(key) = key {
             let profile = serde_json::json!({ "mac": client_id.mac.to_string() });
             let credentials = key.credentials(&client_id, &profile);

@@ -104,7 +104,7 @@ pub fn measure(plan: FloorPlan) -> io::Result<NoiseFloor> {
     let timer = TimerProbe::start(clock, Moment::START + LEAD / 2, PERIOD, plan.priority)?;
     let nobody = CheckerInbox::nobody();
     let listener = Listener::start(clock, phases.clone(), nobody, plan.priority)?;
-    let pacer = Pacer::start(clock, phases, plan.priority)?;
+    let pacer = Pacer::start(clock, phases, plan.priority, Duration::ZERO)?;
     let voice = Arc::new(silence(plan.frame));
     for call in &calls {
         listener.listen(Arc::clone(call));
@@ -123,7 +123,7 @@ pub fn measure(plan: FloorPlan) -> io::Result<NoiseFloor> {
         threads.iter().filter(|thread| thread.name == name).map(|thread| thread.cpu_time).sum()
     };
     let (pacer_cpu, listener_cpu) = (cpu("din-pacer"), cpu("din-listener"));
-    let (sent, received) = (pacer.stop(), listener.stop());
+    let ((sent, _), (received, _)) = (pacer.stop(), listener.stop());
     mirror.stop();
 
     let mut measured = Measurements::new();

@@ -42,6 +42,13 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         voices.len(),
         if voices.len() == 1 { "" } else { "s" }
     )?;
+    if !scenario.generator.spin.is_zero() {
+        let spin = shown_duration(scenario.generator.spin);
+        writeln!(
+            out,
+            "  generator   waits busily for the last {spin} before each planned instant"
+        )?;
+    }
     let width = scenario.phases.iter().map(|phase| phase.name.chars().count()).max().unwrap_or(0);
     for (index, phase) in scenario.phases.iter().enumerate() {
         let (start, end) = schedule.phases.bounds(index);
@@ -168,6 +175,7 @@ mod tests {
         let told = "[devices]\nphase = \"aligned\"\n[gateway]\nworkers = { max = 4 }\n\
              worker_timeout = \"150ms\"\n\
              burn = [{ kind = \"cpu\", time = \"8ms\", every = 4 }, { kind = \"wait\", time = \"1ms\" }]\n\
+             [generator]\nspin = \"50us\"\n\
              [gateway.faults]\nshared_codec = true\nleak_per_frame = \"4KiB\"\n";
         insta::assert_snapshot!(plan(told));
     }

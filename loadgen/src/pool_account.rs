@@ -3,6 +3,9 @@
 //!
 //! Counts and sums of the gateway run from its start, so what happened in a second is the
 //! difference between two readings, over the time between them by the gateway's own clock.
+//!
+//! Memory does not grow with the run: distributions by phase, two readings, and the frames whose
+//! answer is still under way, [`MOST_UNDER_WAY`] at most and each for one more reading only.
 
 mod decomposition;
 
@@ -10,7 +13,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use measure::balance::{Balance, SCORED_FROM_LOAD, WindowedBalance};
+use measure::balance::{Balance, SCORED_FROM_LOAD, Windows};
 use measure::gateway_record::{
     BalanceRecord, CoverageRecord, GatewayRecord, ScalingEventRecord, ScalingRecord, WorkerRecord,
 };
@@ -41,7 +44,7 @@ pub struct PoolAccount {
     /// What the last reading told.
     second: Measurements,
     /// Busy time of each worker, for windows in which the same ones served all the time.
-    windows: Vec<Vec<Duration>>,
+    windows: Windows,
     /// Frames whose answer had not come when the gateway told of them.
     under_way: Vec<Passage>,
     decomposition: Decomposition,
@@ -86,7 +89,7 @@ impl PoolAccount {
             most: 0,
             measured: BTreeMap::new(),
             second: Measurements::new(),
-            windows: Vec::new(),
+            windows: Windows::new(Duration::from_secs(1)),
             under_way: Vec::new(),
             decomposition: Decomposition::default(),
             coverage: CoverageRecord::default(),
@@ -200,7 +203,7 @@ impl PoolAccount {
             if let Some(balance) = Balance::of(&window).filter(|_| load > SCORED_FROM_LOAD) {
                 self.sample(phase, Metric::WorkerBalance, thousandths(balance.jain));
             }
-            self.windows.push(window);
+            self.windows.add(&window);
         }
         Some(share(busy))
     }
@@ -214,8 +217,7 @@ impl PoolAccount {
     fn record(&self) -> Option<GatewayRecord> {
         let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
         let timeouts = last.counters.dropped.worker_timeout;
-        let windows = self.windows.iter().map(Vec::as_slice);
-        let balance = WindowedBalance::of(windows, Duration::from_secs(1));
+        let balance = self.windows.finish();
         let ran = last.uptime_s - first.uptime_s;
         let idle = last.pool.idle_while_waiting_s - first.pool.idle_while_waiting_s;
         let frames_run: u64 = last.pool.workers.iter().map(|worker| worker.frames).sum();

@@ -12,6 +12,7 @@ use platform::Priority;
 
 use crate::baseline::{self, Baseline, BaselineError};
 use crate::gateway_process::{GatewayError, GatewayProcess};
+use crate::histogram_log;
 use crate::noise_floor::{self, FloorPlan};
 use crate::preflight::{self, PreflightError};
 use crate::progress::Progress;
@@ -139,6 +140,9 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         baseline: baseline.as_ref(),
         priority: request.priority,
         progress: Progress::new(request.quiet),
+        histograms: directory
+            .create_file(histogram_log::FILE)
+            .map_err(system("create the histogram log"))?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

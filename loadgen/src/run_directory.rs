@@ -1,5 +1,6 @@
 //! The directory that holds one run: created empty, never overwritten.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,6 +56,14 @@ impl RunDirectory {
     /// What the file system said.
     pub fn write(&self, name: &str, contents: &str) -> io::Result<()> {
         std::fs::write(self.0.join(name), contents)
+    }
+
+    /// Creates one of its files, to be written while the run goes on.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn create_file(&self, name: &str) -> io::Result<File> {
+        File::create(self.0.join(name))
     }
 
     /// Writes the run record, last and at once, so that a directory with a record is complete.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::baseline::Baseline;
 use crate::collect::{Collected, millis};
 use crate::experience;
+use crate::histogram_log;
 use crate::noise_floor::NoiseFloor;
 use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
@@ -270,6 +271,17 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ("duration_checked".to_owned(), json!("every answer")),
         ("pacer_priority".to_owned(), json!(granted(performed.sent.priority))),
         ("timer_probe".to_owned(), timer_probe(&performed.timer)),
+        (
+            "pacer_spin_us".to_owned(),
+            json!(u64::try_from(scenario.generator.spin.as_micros()).unwrap_or(u64::MAX)),
+        ),
+        (
+            "histogram_log".to_owned(),
+            json!(match &performed.histograms_broken_off {
+                None => format!("{}, complete", histogram_log::FILE),
+                Some(error) => format!("{}, broken off: {error}", histogram_log::FILE),
+            }),
+        ),
         ("voices".to_owned(), json!(performed.voices)),
         (
             "speech".to_owned(),

@@ -1,5 +1,6 @@
 //! Performs a scenario: everything that runs at the same time, begun and ended in order.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use crate::baseline::Baseline;
 use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
+use crate::histogram_log::HistogramLog;
 use crate::media::call::CallRegistry;
 use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
@@ -31,7 +33,7 @@ use crate::timeline::Timeline;
 use crate::timer_probe::{RUN_PERIOD, TimerLateness, TimerProbe};
 use crate::traits::Population;
 use crate::voice::Voice;
-use crate::watch::{EndedEarly, Interrupt, Watch};
+use crate::watch::{EndedEarly, Interrupt, Watch, WatchParts};
 
 /// Devices whose echo is compared bit for bit: 2 % of a core.
 const GOLDEN_DEVICES: u32 = 4;
@@ -52,6 +54,8 @@ pub struct Stage<'a> {
     pub priority: Priority,
     /// Where progress is shown.
     pub progress: Progress,
+    /// Where the histogram log goes.
+    pub histograms: File,
 }
 
 /// What a performance left behind.
@@ -82,6 +86,8 @@ pub struct Performed {
     pub timer: TimerLateness,
     /// Sessions that could not be attempted because this host gave no socket or port for them.
     pub not_attempted: u64,
+    /// Why the histogram log ends before the run does; `None` when it does not.
+    pub histograms_broken_off: Option<String>,
     /// Returned frames that should have been decoded and were not, for lack of time.
     pub decodes_left_out: u64,
     /// How many voices were spoken.
@@ -107,6 +113,8 @@ impl Stage<'_> {
         let warm = Moment::START + WARM_UP;
         let timer = TimerProbe::start(fleet.clock, warm, RUN_PERIOD, self.priority)
             .map_err(system("start the timer probe"))?;
+        let mut histograms = HistogramLog::begin(self.histograms, fleet.clock)
+            .map_err(system("write the histogram log"))?;
         let mut calls = JoinSet::new();
         let mut slots = Vec::with_capacity(schedule.calls.len());
         for chain in schedule.chains() {
@@ -115,14 +123,16 @@ impl Stage<'_> {
             slots.extend(chain.iter().map(|(planned, slot)| (*planned, Arc::clone(slot))));
             calls.spawn(device::calls(Arc::clone(&fleet), chain));
         }
-        let mut watch = Watch::new(
-            &fleet,
-            self.scenario,
-            &schedule,
-            self.gateway.as_mut(),
-            self.baseline,
-            &mut self.progress,
-        );
+        let (gateway, progress) = (self.gateway.as_mut(), &mut self.progress);
+        let mut watch = Watch::new(WatchParts {
+            fleet: &fleet,
+            scenario: self.scenario,
+            schedule: &schedule,
+            gateway,
+            baseline: self.baseline,
+            progress,
+            histograms: &mut histograms,
+        });
         // The gateway remembers the way of frames from the first time it is asked on.
         watch.look_at_the_gateway(AT_LAST).await;
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
@@ -140,8 +150,10 @@ impl Stage<'_> {
             media.end(fleet.clock.now());
         }
         let fleet = Arc::into_inner(fleet).expect("all calls have ended");
-        let sent = fleet.pacer.stop();
-        let received = fleet.listener.stop();
+        let (sent, unlogged) = fleet.pacer.stop();
+        unlogged.iter().for_each(|interval| histograms.sent(interval));
+        let (received, unlogged) = fleet.listener.stop();
+        unlogged.iter().for_each(|interval| histograms.answered(interval));
         let checked = checker.stop();
         let planned_end = schedule.phases.end();
         let load_end = ended_early.as_ref().map_or(planned_end, |end| end.at().min(planned_end));
@@ -169,6 +181,7 @@ impl Stage<'_> {
             timeline,
             timer,
             not_attempted: outcomes.iter().filter(|(_, call)| is_our_own(call)).count() as u64,
+            histograms_broken_off: histograms.broken_off().map(ToString::to_string),
             decodes_left_out: checked.left_out,
             voices: fleet.voices.len(),
         })
@@ -193,7 +206,8 @@ impl Stage<'_> {
         let segments = &schedule.segments;
         let listener = Listener::start(clock, segments.clone(), checker.inbox(), self.priority)
             .map_err(system("start the listener"))?;
-        let pacer = Pacer::start(clock, segments.clone(), self.priority)
+        let spin = self.scenario.generator.spin;
+        let pacer = Pacer::start(clock, segments.clone(), self.priority, spin)
             .map_err(system("start the pacer"))?;
         let fleet = Fleet {
             clock,

@@ -2,7 +2,8 @@
 //!
 //! Two requests over one kept connection: `/status`, and `/frames` for the way of every frame since
 //! the time before. A gateway that does not answer soon is asked again later. It hands out each
-//! frame once, so an answer that comes too late loses frames; they are counted at the end.
+//! frame once, so an answer that comes too late loses frames; they are counted at the end. A reading
+//! is as large as what the gateway remembers at most, 131,072 frames or 4 MiB, and none is kept.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -6,16 +6,16 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use measure::record::Measurements;
-use measure::{Distribution, Metric, Quantity, Statistic};
+use measure::{Metric, Statistic};
 use protocol::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::baseline::Baseline;
 use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
+use crate::histogram_log::HistogramLog;
 use crate::in_flight::InFlight;
 use crate::live::{Abort, Live, known_limit};
 use crate::pool_account::{PoolAccount, PoolSecond};
@@ -30,6 +30,9 @@ use crate::timeline::{Row, Timeline};
 const TICK: Duration = Duration::from_millis(100);
 /// How often everything else is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the media threads may take to hand over what they recorded; what comes later is in the
+/// next second.
+const HAND_OVER: Duration = Duration::from_millis(20);
 /// How long calls may take to say goodbye after the load, beside the drain.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -94,21 +97,34 @@ pub struct Watch<'a> {
     progress: &'a mut Progress,
     live: Live,
     looked: Moment,
-    interval: Distribution,
+    histograms: &'a mut HistogramLog,
     sent_before: u64,
     answered_before: u64,
 }
 
+/// What a watch looks after, and where it tells of it.
+pub struct WatchParts<'a> {
+    /// The devices.
+    pub fleet: &'a Fleet,
+    /// What was asked.
+    pub scenario: &'a Scenario,
+    /// What was decided.
+    pub schedule: &'a Schedule,
+    /// The gateway's process, if it is one of ours.
+    pub gateway: Option<&'a mut GatewayProcess>,
+    /// The run that thresholds compare with.
+    pub baseline: Option<&'a Baseline>,
+    /// Where progress is shown.
+    pub progress: &'a mut Progress,
+    /// Where each second's times are kept.
+    pub histograms: &'a mut HistogramLog,
+}
+
 impl<'a> Watch<'a> {
-    /// A watch over the calls of `fleet`.
-    pub fn new(
-        fleet: &'a Fleet,
-        scenario: &'a Scenario,
-        schedule: &'a Schedule,
-        gateway: Option<&'a mut GatewayProcess>,
-        baseline: Option<&Baseline>,
-        progress: &'a mut Progress,
-    ) -> Self {
+    /// A watch over the calls of a fleet.
+    pub fn new(parts: WatchParts<'a>) -> Self {
+        let WatchParts { fleet, scenario, schedule, gateway, baseline, progress, histograms } =
+            parts;
         let gateway_pid = gateway.as_ref().map(|gateway| gateway.pid());
         let telemetry = gateway.as_ref().and_then(|one| Telemetry::announced(&one.announced));
         Self {
@@ -125,7 +141,7 @@ impl<'a> Watch<'a> {
             progress,
             live: live(scenario, schedule, baseline),
             looked: Moment::START,
-            interval: Distribution::new(Quantity::Time),
+            histograms,
             sent_before: 0,
             answered_before: 0,
         }
@@ -217,10 +233,14 @@ impl<'a> Watch<'a> {
         let pool = self.look_at_the_gateway(SOON).await;
         let now = self.fleet.clock.now();
         let phase = self.schedule.phases.phase_at(now);
-        self.fleet.listener.take_interval(&mut self.interval);
+        self.fleet.calls.forget(now);
+        self.fleet.pacer.intervals().ask();
+        self.fleet.listener.ask_interval();
         let (sent, answered) = (self.fleet.pacer.sent(), self.fleet.listener.answered());
         let usage = self.resources.sample(self.schedule.segments.phase_at(now));
-        let latency = |statistic| self.interval.statistic(statistic);
+        self.log_intervals().await;
+        let mut second = self.histograms.take();
+        let latency = |statistic| second.sampled(Metric::ResponseLatency)?.statistic(statistic);
         let row = Row {
             at: now,
             phase: self.scenario.phases[phase].name.clone(),
@@ -243,8 +263,6 @@ impl<'a> Watch<'a> {
             unanswered: sent.saturating_sub(answered),
             latency_p99_ms: row.latency_p99_ms,
         });
-        let mut second = Measurements::new();
-        second.samples(Metric::ResponseLatency, &self.interval);
         second.count(Metric::FramesSent, row.sent);
         second.count(Metric::FramesReceived, row.answered);
         usage.add_to(&mut second);
@@ -253,6 +271,21 @@ impl<'a> Watch<'a> {
         self.timeline.rows.push(row);
         let from = std::mem::replace(&mut self.looked, now);
         self.live.second(from, now, &second)
+    }
+
+    /// Writes what the media threads hand over, as they were asked to.
+    async fn log_intervals(&mut self) {
+        const LOOK_EVERY: Duration = Duration::from_millis(1);
+        let until = Instant::now() + HAND_OVER;
+        let (mut sent, mut answered) = (false, false);
+        while !(sent && answered) && Instant::now() < until {
+            let (pacer, listener) = (&self.fleet.pacer, &self.fleet.listener);
+            sent |= pacer.intervals().take(|interval| self.histograms.sent(interval));
+            answered |= listener.intervals().take(|interval| self.histograms.answered(interval));
+            if !(sent && answered) {
+                sleep(LOOK_EVERY).await;
+            }
+        }
     }
 
     /// Asks the gateway about itself, where there is something to ask.

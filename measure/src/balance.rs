@@ -59,22 +59,46 @@ impl WindowedBalance {
         windows: impl IntoIterator<Item = &'a [Duration]>,
         length: Duration,
     ) -> Option<Self> {
-        let (mut min, mut sum, mut scored) = (f64::INFINITY, 0.0, 0_usize);
-        for busy in windows {
-            let load = busy.iter().map(Duration::as_secs_f64).sum::<f64>()
-                / (busy.len() as f64 * length.as_secs_f64());
-            if load > SCORED_FROM_LOAD
-                && let Some(balance) = Balance::of(busy)
-            {
-                min = balance.jain.min(min);
-                sum += balance.jain;
-                scored += 1;
-            }
+        let mut all = Windows::new(length);
+        windows.into_iter().for_each(|busy| all.add(busy));
+        all.finish()
+    }
+}
+
+/// Windows of one length, scored one after the other; none is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    length: Duration,
+    min: f64,
+    sum: f64,
+    scored: usize,
+}
+
+impl Windows {
+    /// No windows yet, each of this length.
+    pub const fn new(length: Duration) -> Self {
+        Self { length, min: f64::INFINITY, sum: 0.0, scored: 0 }
+    }
+
+    /// Adds the busy times of one window's workers.
+    pub fn add(&mut self, busy: &[Duration]) {
+        let load = busy.iter().map(Duration::as_secs_f64).sum::<f64>()
+            / (busy.len() as f64 * self.length.as_secs_f64());
+        if load > SCORED_FROM_LOAD
+            && let Some(balance) = Balance::of(busy)
+        {
+            self.min = balance.jain.min(self.min);
+            self.sum += balance.jain;
+            self.scored += 1;
         }
-        (scored > 0).then(|| Self {
-            jain_min: min,
-            jain_mean: sum / scored as f64,
-            windows: scored,
+    }
+
+    /// The scores; `None` without a window that is scored.
+    pub fn finish(&self) -> Option<WindowedBalance> {
+        (self.scored > 0).then(|| WindowedBalance {
+            jain_min: self.min,
+            jain_mean: self.sum / self.scored as f64,
+            windows: self.scored,
         })
     }
 }

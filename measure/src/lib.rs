@@ -2,7 +2,8 @@
 //!
 //! [`metric`] names every metric and its unit; [`recorder`] collects samples in bounded memory;
 //! [`validity`] judges whether a run may be believed, [`noise_floor`] which limits a host can hold;
-//! [`record`] is the run record, `run.json`.
+//! [`record`] is the run record, `run.json`, and [`interval_log`] the distributions second by
+//! second, `histograms.hlog`.
 //! [`jitter`], [`loss`] and [`reordering`] follow the answers of one call in constant memory.
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
 //! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
@@ -10,6 +11,7 @@
 
 pub mod balance;
 pub mod gateway_record;
+pub mod interval_log;
 pub mod jitter;
 pub mod loss;
 pub mod metric;

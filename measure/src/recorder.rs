@@ -119,6 +119,11 @@ impl Distribution {
         self.histogram.len()
     }
 
+    /// The buckets, without what is kept beside them.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
     /// What is distributed.
     pub fn quantity(&self) -> Quantity {
         self.quantity

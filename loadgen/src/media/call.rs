@@ -4,7 +4,7 @@
 //! (n + 1) × frame. A gateway that passes the timestamp through to its answer tells which frame it
 //! answers, and so when that frame was planned: latency needs no list of what was sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -183,7 +183,7 @@ impl Call {
     }
 
     /// The pacer is about to send `frame`, this much after it was due.
-    pub(crate) fn note_sending(&self, frame: u64, lag: Duration) {
+    pub fn note_sending(&self, frame: u64, lag: Duration) {
         self.send_lags.note(frame, lag);
         // Before the datagram leaves, so that its answer finds it sent.
         self.sent.store(frame + 1, Ordering::Release);
@@ -194,11 +194,16 @@ impl Call {
         self.send_lags.get(frame)
     }
 
-    /// `frame` was answered for the first time, at `at`.
-    pub(super) fn note_answered(&self, frame: u64, at: Moment) {
-        self.latencies.note(frame, at.since(self.due(frame)));
-        self.answered.fetch_add(1, Ordering::Relaxed);
-        self.first_answer.fetch_min(at.as_nanos(), Ordering::Relaxed);
+    /// `frame` was answered for the first time, at `at`; returns its latency. Only the listener
+    /// calls this, so plain stores do.
+    pub(super) fn note_answered(&self, frame: u64, at: Moment) -> Duration {
+        let latency = at.since(self.due(frame));
+        self.latencies.note(frame, latency);
+        self.answered.store(self.answered.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if at.as_nanos() < self.first_answer.load(Ordering::Relaxed) {
+            self.first_answer.store(at.as_nanos(), Ordering::Relaxed);
+        }
+        latency
     }
 
     /// The kernel did not take the frame that was noted last.
@@ -226,6 +231,12 @@ impl Call {
         self.answered.load(Ordering::Relaxed)
     }
 
+    /// What remains of it; final when the call is over.
+    pub fn account(&self) -> CallAccount {
+        let (first_due, last_due) = (self.first_due, self.last_due());
+        CallAccount { first_due, last_due, first_answer: self.first_answer() }
+    }
+
     /// When the first answer came.
     pub fn first_answer(&self) -> Option<Moment> {
         let at = self.first_answer.load(Ordering::Relaxed);
@@ -233,26 +244,66 @@ impl Call {
     }
 }
 
-/// Every call of a run that was opened, by its ssrc.
+/// How long a call that is over is remembered: the gateway tells of a frame within a second of it, and
+/// is believed a second later.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3);
+
+/// What remains of a call when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallAccount {
+    /// See [`Call::first_due`].
+    pub first_due: Moment,
+    /// See [`Call::last_due`].
+    pub last_due: Moment,
+    /// See [`Call::first_answer`].
+    pub first_answer: Option<Moment>,
+}
+
+/// The calls that are open, by their ssrc, and those that were until just now: their sockets and
+/// rings are held no longer than that, however many calls a run has.
 #[derive(Default)]
-pub struct CallRegistry(Mutex<HashMap<Ssrc, Arc<Call>>>);
+pub struct CallRegistry(Mutex<Registered>);
+
+#[derive(Default)]
+struct Registered {
+    calls: HashMap<Ssrc, Arc<Call>>,
+    /// Those that are over, and since when.
+    over: VecDeque<(Moment, Arc<Call>)>,
+}
 
 impl CallRegistry {
     /// Adds a call; one of the same ssrc before it is over.
     pub fn add(&self, call: Arc<Call>) {
-        self.calls().insert(call.ssrc, call);
+        self.registered().calls.insert(call.ssrc, call);
+    }
+
+    /// A call is over since `now`.
+    pub fn over(&self, call: Arc<Call>, now: Moment) {
+        self.registered().over.push_back((now, call));
+    }
+
+    /// Forgets the calls that have been over for long enough at `now`.
+    pub fn forget(&self, now: Moment) {
+        let mut registered = self.registered();
+        let Registered { calls, over } = &mut *registered;
+        while let Some((_, call)) = over.pop_front_if(|(since, _)| *since + REMEMBERED_FOR <= now) {
+            // Another call may have the same ssrc by now.
+            if calls.get(&call.ssrc).is_some_and(|current| Arc::ptr_eq(current, &call)) {
+                calls.remove(&call.ssrc);
+            }
+        }
     }
 
     /// The way of the frame that carries this timestamp; `None` when no call sent it.
     pub fn journey(&self, ssrc: Ssrc, timestamp: MediaTimestamp) -> Option<Journey> {
-        let calls = self.calls();
-        let call = calls.get(&ssrc)?;
+        let registered = self.registered();
+        let call = registered.calls.get(&ssrc)?;
         let frame = call.frame_of(timestamp)?;
         let (planned, send_lag) = (call.due(frame), call.send_lag(frame));
         Some(Journey { planned, send_lag, latency: call.latencies.get(frame) })
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<Ssrc, Arc<Call>>> {
+    fn registered(&self) -> MutexGuard<'_, Registered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -311,7 +362,7 @@ pub(crate) mod tests {
         call.note_answered(0, Moment::from_millis(130));
         let calls = CallRegistry::default();
         calls.add(Arc::new(call));
-        let call = calls.calls().values().next().map(Arc::clone).unwrap();
+        let call = calls.registered().calls.values().next().map(Arc::clone).unwrap();
         let journey = |frame| calls.journey(call.ssrc, call.timestamp(frame));
         let first = Journey {
             planned: Moment::from_millis(100),
@@ -323,6 +374,29 @@ pub(crate) mod tests {
         assert_eq!((journey(2), calls.journey(Ssrc::new(1), call.timestamp(0))), (None, None));
         call.note_sending(256, Duration::ZERO);
         assert_eq!(call.send_lag(0), None, "overwritten by frame 256");
+    }
+
+    #[test]
+    fn a_call_that_is_over_is_forgotten_with_its_socket_and_no_other_of_its_ssrc() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let calls = CallRegistry::default();
+        let [first, second] = [1000, 2000].map(|millis| {
+            let call = Arc::new(call_to(&peer, 1, Moment::from_millis(millis)));
+            call.note_sending(0, Duration::ZERO);
+            calls.add(Arc::clone(&call));
+            call
+        });
+        let (ssrc, timestamp) = (first.ssrc, first.timestamp(0));
+        let gone = Arc::downgrade(&first);
+        calls.over(first, Moment::from_millis(2000));
+        calls.forget(Moment::from_millis(4999));
+        assert!(gone.upgrade().is_some(), "the gateway may still tell of it");
+        calls.forget(Moment::from_millis(5000));
+        assert!(gone.upgrade().is_none());
+        assert_eq!(calls.journey(ssrc, timestamp).unwrap().planned, second.first_due);
+        calls.over(second, Moment::from_millis(5000));
+        calls.forget(Moment::from_millis(8000));
+        assert_eq!(calls.journey(ssrc, timestamp), None);
     }
 
     #[test]

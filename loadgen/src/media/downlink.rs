@@ -1,8 +1,10 @@
-//! What comes back in one call: matched with what was sent, by the timestamp that it carries.
+//! What comes back in one call: matched with what was sent, by the timestamp that it carries, and
+//! noted. Constant memory, no allocation.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use measure::jitter::Ipdv;
 use protocol::Moment;
 use protocol::keystream::{Direction, KeystreamWatch};
 use protocol::packet::{HEADER_LEN, Header};
@@ -16,7 +18,7 @@ const COPIES: usize = 8;
 const BEGINNING: usize = HEADER_LEN + 16;
 
 /// What is known of the answers to one call.
-pub(super) struct Downlink {
+pub struct Downlink {
     pub(super) call: Arc<Call>,
     pub(super) window: SequenceWindow,
     pub(super) experience: Experience,
@@ -44,18 +46,29 @@ pub(super) struct Heard<'a> {
 }
 
 /// Whether a datagram answers a frame.
-pub(super) enum What {
+#[derive(Clone, Copy, Debug)]
+pub enum What {
     /// The first answer to `frame`.
-    Answer { frame: u64, reordered: bool },
+    Answer {
+        /// The frame's number, from 0.
+        frame: u64,
+        /// A later frame was answered before.
+        reordered: bool,
+        /// The difference in delay to the answer before; `None` for the first.
+        ipdv: Option<Ipdv>,
+    },
     /// Another answer to `frame`.
-    Again { frame: u64 },
+    Again {
+        /// The frame's number, from 0.
+        frame: u64,
+    },
     /// No media packet of this session, or the answer to no frame.
     Foreign,
 }
 
 impl Downlink {
     /// The answers to `call`, before there are any.
-    pub(super) fn new(call: Arc<Call>) -> Self {
+    pub fn new(call: Arc<Call>) -> Self {
         Self {
             experience: Experience::new(call.frame.as_duration()),
             keystream: KeystreamWatch::new(),
@@ -101,16 +114,28 @@ impl Downlink {
             return Heard { opus, ..foreign };
         };
         let planned = call.due(frame);
-        let what = match self.window.observe_certain(frame) {
-            Arrival::Duplicate => What::Again { frame },
+        let what = self.answered(frame, at);
+        Heard { what, planned, opus }
+    }
+
+    /// Accounts for an answer to `frame`, received at `at`: everything that is noted of one call.
+    #[inline]
+    pub fn answered(&mut self, frame: u64, at: Moment) -> What {
+        match self.window.observe_certain(frame) {
+            Arrival::Duplicate => {
+                self.experience.arrived(frame, at, false);
+                What::Again { frame }
+            }
             // 1,024 frames late: whether it was answered before is not known; an answer of a minute
             // ago is of no use to anybody.
             Arrival::Stale | Arrival::Jump => What::Foreign,
             arrival => {
-                call.note_answered(frame, at);
-                What::Answer { frame, reordered: arrival == Arrival::Reordered }
+                let latency = self.call.note_answered(frame, at);
+                self.latency_sum += latency;
+                self.latency_max = self.latency_max.max(latency);
+                let ipdv = self.experience.arrived(frame, at, true);
+                What::Answer { frame, reordered: arrival == Arrival::Reordered, ipdv }
             }
-        };
-        Heard { what, planned, opus }
+        }
     }
 }

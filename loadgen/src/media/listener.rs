@@ -10,18 +10,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use measure::{Distribution, Metric, Quantity};
+use measure::{Distribution, Quantity};
 use platform::{
     Clock, Events, Poller, Priority, RealtimeOffset, ReceiveBatch, Waker, prioritise_thread,
 };
 use protocol::opus::PacketShape;
 use protocol::{Moment, SampleRate};
 
+use super::answer_record::{AnswerRecorder, Times};
 use super::call::Call;
 use super::checker::CheckerInbox;
 use super::downlink::{Downlink, What};
 use super::experience::Experienced;
+use super::interval::{Interval, Intervals, intervals};
 use crate::schedule::{DeviceNumber, PhaseTimes};
+
+pub use super::answer_record::PhaseArrivals;
 
 /// How long the thread waits at most before it looks at its clock and its orders.
 const WAIT: Duration = Duration::from_millis(100);
@@ -36,15 +40,15 @@ const WAKER: u64 = u64::MAX;
 pub struct Listener {
     shared: Arc<Shared>,
     waker: Waker,
-    thread: JoinHandle<ListenerReport>,
+    answered: Arc<AtomicU64>,
+    intervals: Intervals<3>,
+    thread: JoinHandle<(ListenerReport, Interval<3>)>,
 }
 
 struct Shared {
     poller: Poller,
     orders: Mutex<Vec<Order>>,
     stop: AtomicBool,
-    answered: AtomicU64,
-    interval: Mutex<Distribution>,
 }
 
 enum Order {
@@ -73,19 +77,6 @@ pub struct ListenerReport {
     pub pdv: Distribution,
     /// Refusals that were read off a socket here rather than by the pacer.
     pub refused: u64,
-}
-
-/// Answers to frames that were due within one phase.
-#[derive(Clone, Debug)]
-pub struct PhaseArrivals {
-    /// From planned instant to the kernel receiving the answer.
-    pub response_latency: Distribution,
-    /// From the send call to the kernel receiving the answer.
-    pub service_latency: Distribution,
-    /// From the kernel receiving the answer to this thread reading it.
-    pub receive_lag: Distribution,
-    /// Counts, each under its metric.
-    pub counts: Vec<(Metric, u64)>,
 }
 
 /// What one call received.
@@ -126,9 +117,9 @@ impl Listener {
             poller: Poller::new()?,
             orders: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
-            answered: AtomicU64::new(0),
-            interval: Mutex::new(Distribution::new(Quantity::Time)),
         });
+        let answered = Arc::new(AtomicU64::new(0));
+        let (recorder, intervals) = intervals();
         let waker = Waker::new(&shared.poller, WAKER)?;
         let run = ListenerThread {
             clock,
@@ -138,19 +129,16 @@ impl Listener {
             downlinks: Vec::new(),
             free: Vec::new(),
             batch: ReceiveBatch::new(BATCH),
-            counts: vec![Counts::default(); phases.count()],
-            report: ListenerReport {
-                phases: vec![PhaseArrivals::new(); phases.count()],
+            recorder: AnswerRecorder::new(phases, recorder, Arc::clone(&answered)),
+            heard: Heard {
                 calls: Vec::new(),
                 kernel_drops: 0,
                 clock_step: Duration::ZERO,
                 keystream_reuse: 0,
                 wrong_session: 0,
-                ipdv: Distribution::new(Quantity::Time),
                 pdv: Distribution::new(Quantity::Time),
                 refused: 0,
             },
-            phases,
             shared: Arc::clone(&shared),
         };
         let thread = thread::Builder::new().name("din-listener".to_owned()).spawn(move || {
@@ -158,7 +146,7 @@ impl Listener {
             prioritise_thread(wish);
             run.run()
         })?;
-        Ok(Self { shared, waker, thread })
+        Ok(Self { shared, waker, answered, intervals, thread })
     }
 
     /// Listens for the answers of `call`.
@@ -179,50 +167,47 @@ impl Listener {
 
     /// Frames answered so far.
     pub fn answered(&self) -> u64 {
-        self.shared.answered.load(Ordering::Relaxed)
+        self.answered.load(Ordering::Relaxed)
     }
 
-    /// The response latencies since the last call of this.
-    pub fn take_interval(&self, into: &mut Distribution) {
-        into.clear();
-        let mut interval = self.shared.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *interval, into);
+    /// What was recorded second by second; the times are
+    /// [`ANSWER_TIMES`](super::answer_record::ANSWER_TIMES).
+    pub fn intervals(&self) -> &Intervals<3> {
+        &self.intervals
     }
 
-    /// Ends the thread; calls that are still open are closed.
-    pub fn stop(self) -> ListenerReport {
+    /// Asks for what was recorded so far, now and not when the next answer comes.
+    pub fn ask_interval(&self) {
+        self.intervals.ask();
+        // As with orders.
+        let _ = self.waker.wake();
+    }
+
+    /// Ends the thread; calls that are still open are closed. Also returns the intervals that nobody
+    /// has taken.
+    pub fn stop(self) -> (ListenerReport, Vec<Interval<3>>) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let _ = self.waker.wake();
-        self.thread.join().expect("the listener does not panic")
+        let (report, last) = self.thread.join().expect("the listener does not panic");
+        (report, self.intervals.left(last))
     }
 }
 
-impl PhaseArrivals {
-    fn new() -> Self {
-        let times = || Distribution::new(Quantity::Time);
-        Self {
-            response_latency: times(),
-            service_latency: times(),
-            receive_lag: times(),
-            counts: Vec::new(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    received: u64,
-    reordered: u64,
-    duplicate: u64,
-    unmatched: u64,
-    wrong_duration: u64,
+/// What is noted beside the recorder; see [`ListenerReport`].
+struct Heard {
+    calls: Vec<CallArrivals>,
+    kernel_drops: u64,
+    clock_step: Duration,
+    keystream_reuse: u64,
+    wrong_session: u64,
+    pdv: Distribution,
+    refused: u64,
 }
 
 struct ListenerThread {
     clock: Clock,
     offset: RealtimeOffset,
     offset_due: Moment,
-    phases: PhaseTimes,
     checker: CheckerInbox,
     shared: Arc<Shared>,
     /// By token; `None` where a call has left.
@@ -230,12 +215,12 @@ struct ListenerThread {
     /// Tokens whose call has left.
     free: Vec<usize>,
     batch: ReceiveBatch,
-    counts: Vec<Counts>,
-    report: ListenerReport,
+    recorder: AnswerRecorder,
+    heard: Heard,
 }
 
 impl ListenerThread {
-    fn run(mut self) -> ListenerReport {
+    fn run(mut self) -> (ListenerReport, Interval<3>) {
         let mut events = Events::with_capacity(256);
         while !self.shared.stop.load(Ordering::Relaxed) {
             // A wait cannot fail with valid arguments; if it did, the orders are still looked at.
@@ -244,7 +229,9 @@ impl ListenerThread {
                 self.read(usize::try_from(token).expect("tokens are indices"));
             }
             self.follow_orders();
-            self.track_offset();
+            let now = self.clock.now();
+            self.track_offset(now);
+            self.recorder.hand_over(now);
         }
         self.finish()
     }
@@ -285,11 +272,11 @@ impl ListenerThread {
 
     fn close(&mut self, downlink: Downlink) {
         let _ = self.shared.poller.remove(&downlink.call.socket);
-        self.report.kernel_drops += u64::from(downlink.kernel_drops);
+        self.heard.kernel_drops += u64::from(downlink.kernel_drops);
         let sent = downlink.call.sent();
-        self.report.keystream_reuse += downlink.keystream_reuse;
-        self.report.wrong_session += downlink.wrong_session;
-        self.report.calls.push(CallArrivals {
+        self.heard.keystream_reuse += downlink.keystream_reuse;
+        self.heard.wrong_session += downlink.wrong_session;
+        self.heard.calls.push(CallArrivals {
             device: downlink.call.device,
             sent,
             downlink_rate: downlink.call.downlink_rate,
@@ -298,19 +285,18 @@ impl ListenerThread {
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,
             latency_max: downlink.latency_max,
-            experienced: downlink.experience.finish(sent, &mut self.report.pdv),
+            experienced: downlink.experience.finish(sent, &mut self.heard.pdv),
         });
     }
 
-    fn track_offset(&mut self) {
-        let now = self.clock.now();
+    fn track_offset(&mut self, now: Moment) {
         if now < self.offset_due {
             return;
         }
         self.offset_due = now + OFFSET_EVERY;
         let fresh = RealtimeOffset::sample(&self.clock);
         let step = Duration::from_nanos(fresh.drift_since_ns(&self.offset).unsigned_abs());
-        self.report.clock_step = self.report.clock_step.max(step);
+        self.heard.clock_step = self.heard.clock_step.max(step);
         self.offset = fresh;
     }
 
@@ -324,7 +310,7 @@ impl ListenerThread {
             Ok(_) => {}
             Err(_) => {
                 // The gateway's port is closed; reading the report has taken it off the socket.
-                self.report.refused += 1;
+                self.heard.refused += 1;
                 return true;
             }
         }
@@ -335,35 +321,8 @@ impl ListenerThread {
         for received in self.batch.received() {
             let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
             let heard = downlink.hear(received.datagram.payload_mut(), at);
-            let phase = self.phases.phase_at(heard.planned);
-            let counts = &mut self.counts[phase];
-            match heard.what {
-                What::Foreign => counts.unmatched += 1,
-                What::Again { frame } => {
-                    counts.duplicate += 1;
-                    downlink.experience.arrived(frame, at, false);
-                }
-                What::Answer { frame, reordered } => {
-                    let arrivals = &mut self.report.phases[phase];
-                    counts.received += 1;
-                    counts.reordered += u64::from(reordered);
-                    if let Some(ipdv) = downlink.experience.arrived(frame, at, true) {
-                        self.report.ipdv.record(nanos(ipdv.magnitude()));
-                    }
-                    let latency = at.since(heard.planned);
-                    downlink.latency_sum += latency;
-                    downlink.latency_max = downlink.latency_max.max(latency);
-                    arrivals.response_latency.record(nanos(latency));
-                    arrivals.receive_lag.record(nanos(now.since(at)));
-                    if let Some(lag) = downlink.call.send_lag(frame) {
-                        arrivals.service_latency.record(nanos(latency.saturating_sub(lag)));
-                    }
-                    self.shared.answered.fetch_add(1, Ordering::Relaxed);
-                    let mut interval =
-                        self.shared.interval.lock().unwrap_or_else(PoisonError::into_inner);
-                    interval.record(nanos(latency));
-                }
-            }
+            let times = Times { planned: heard.planned, at, read: now };
+            self.recorder.note(&heard.what, times, &downlink.call);
             if let Some(opus) = heard.opus {
                 let shape = PacketShape::parse(opus);
                 let right = downlink.call.downlink_frame.as_duration();
@@ -374,35 +333,36 @@ impl ListenerThread {
                     };
                     self.checker.offer(&downlink.call, frame, opus);
                 } else {
-                    counts.wrong_duration += 1;
+                    self.recorder.wrong_duration(heard.planned);
                 }
             }
         }
         true
     }
 
-    fn finish(mut self) -> ListenerReport {
+    fn finish(mut self) -> (ListenerReport, Interval<3>) {
         self.follow_orders();
         for token in 0..self.downlinks.len() {
             if let Some(call) = self.downlinks[token].as_ref().map(|one| Arc::clone(&one.call)) {
                 self.end(&call);
             }
         }
-        for (arrivals, counts) in self.report.phases.iter_mut().zip(&self.counts) {
-            arrivals.counts = vec![
-                (Metric::FramesReceived, counts.received),
-                (Metric::FramesReordered, counts.reordered),
-                (Metric::FramesDuplicate, counts.duplicate),
-                (Metric::FramesUnmatched, counts.unmatched),
-                (Metric::WrongDuration, counts.wrong_duration),
-            ];
-        }
-        self.report
+        let (phases, ipdv, last) = self.recorder.finish(self.clock.now());
+        let Heard { calls, kernel_drops, clock_step, keystream_reuse, wrong_session, pdv, refused } =
+            self.heard;
+        let report = ListenerReport {
+            phases,
+            calls,
+            kernel_drops,
+            clock_step,
+            keystream_reuse,
+            wrong_session,
+            ipdv,
+            pdv,
+            refused,
+        };
+        (report, last)
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -411,6 +371,7 @@ mod tests {
     use crate::media::call::tests::call_to;
     use crate::media::checker::tests::checker;
     use crate::scenario::Phase;
+    use measure::Metric;
     use protocol::packet::HEADER_LEN;
     use std::net::UdpSocket;
 
@@ -462,7 +423,7 @@ mod tests {
             thread::yield_now();
         }
         listener.leave(Arc::clone(&call));
-        let report = listener.stop();
+        let (report, intervals) = listener.stop();
         drop(checker);
 
         let counts = &report.phases[0].counts;
@@ -475,6 +436,9 @@ mod tests {
         let phase = &report.phases[0];
         assert_eq!(phase.response_latency.count(), 4);
         assert_eq!(phase.service_latency.count(), 4);
+        // Nobody asked for the interval, so all is in the one that is left.
+        assert_eq!(intervals.len(), 1);
+        assert_eq!(intervals[0].times.each_ref().map(Distribution::count), [4; 3]);
         assert_eq!(report.calls.len(), 1);
         let of_call = &report.calls[0];
         assert_eq!((of_call.sent, of_call.answered), (4, 4));

@@ -4,36 +4,39 @@
 //! keeps its planned instant, so that whatever the generator did wrong shows in the latency and in
 //! the send lag beside it.
 
+use std::hint;
 use std::io;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use measure::{Distribution, Quantity};
 use platform::{Clock, Priority, prioritise_thread};
 use protocol::Moment;
 
+use super::interval::{Interval, Intervals, intervals};
+use super::send_record::SendRecorder;
 use super::uplink::Uplink;
 use super::wheel::SlotWheel;
 use crate::schedule::PhaseTimes;
 
+pub use super::send_record::{PhaseSends, WARM_UP};
+
 /// How often an idle pacer looks for new calls.
 const IDLE: Duration = Duration::from_millis(2);
-
-/// Nothing before this moment counts towards the largest lag: caches and pages are still cold.
-pub const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A pacer at work; stops when told to.
 pub struct Pacer {
     shared: Arc<Shared>,
-    thread: JoinHandle<PacerReport>,
+    sent: Arc<AtomicU64>,
+    intervals: Intervals<1>,
+    thread: JoinHandle<(PacerReport, Interval<1>)>,
 }
 
 struct Shared {
     joining: Mutex<Vec<Uplink>>,
     stop: AtomicBool,
-    sent: AtomicU64,
 }
 
 /// What a pacer did, by phase.
@@ -47,43 +50,33 @@ pub struct PacerReport {
     pub priority: Priority,
 }
 
-/// What was sent of the frames due within one phase.
-#[derive(Clone, Debug)]
-pub struct PhaseSends {
-    /// Frames handed to the kernel.
-    pub sent: u64,
-    /// Send calls refused because the gateway's port is closed.
-    pub refused: u64,
-    /// Frames that the kernel did not take for another reason.
-    pub failed: u64,
-    /// From planned instant to send call.
-    pub send_lag: Distribution,
-}
-
 impl Pacer {
-    /// Starts the thread, with the priority of `wish` if that is granted.
+    /// Starts the thread, with the priority of `wish` if that is granted; before each planned
+    /// instant it waits busily for `spin` instead of sleeping.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(clock: Clock, phases: PhaseTimes, wish: Priority) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            joining: Mutex::new(Vec::new()),
-            stop: AtomicBool::new(false),
-            sent: AtomicU64::new(0),
-        });
+    pub fn start(
+        clock: Clock,
+        phases: PhaseTimes,
+        wish: Priority,
+        spin: Duration,
+    ) -> io::Result<Self> {
+        let shared =
+            Arc::new(Shared { joining: Mutex::new(Vec::new()), stop: AtomicBool::new(false) });
+        let sent = Arc::new(AtomicU64::new(0));
+        let (recorder, intervals) = intervals();
         let run = PacerThread {
             clock,
-            report: PacerReport {
-                phases: vec![PhaseSends::new(); phases.count()],
-                largest_lag: Duration::ZERO,
-                priority: wish,
-            },
-            phases,
+            recorder: SendRecorder::new(phases, recorder, Arc::clone(&sent)),
+            spin,
             wheel: SlotWheel::new(),
+            due: Vec::new(),
             shared: Arc::clone(&shared),
         };
-        let thread = thread::Builder::new().name("din-pacer".to_owned()).spawn(|| run.run())?;
-        Ok(Self { shared, thread })
+        let thread =
+            thread::Builder::new().name("din-pacer".to_owned()).spawn(move || run.run(wish))?;
+        Ok(Self { shared, sent, intervals, thread })
     }
 
     /// Paces `uplink` from its first frame to its last.
@@ -93,42 +86,72 @@ impl Pacer {
 
     /// Frames sent so far.
     pub fn sent(&self) -> u64 {
-        self.shared.sent.load(Ordering::Relaxed)
+        self.sent.load(Ordering::Relaxed)
     }
 
-    /// Ends the thread, whatever is still due.
-    pub fn stop(self) -> PacerReport {
+    /// What was recorded second by second; the times are
+    /// [`SEND_TIMES`](super::send_record::SEND_TIMES).
+    pub fn intervals(&self) -> &Intervals<1> {
+        &self.intervals
+    }
+
+    /// Ends the thread, whatever is still due; also returns the intervals that nobody has taken.
+    pub fn stop(self) -> (PacerReport, Vec<Interval<1>>) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the pacer does not panic")
-    }
-}
-
-impl PhaseSends {
-    fn new() -> Self {
-        Self { sent: 0, refused: 0, failed: 0, send_lag: Distribution::new(Quantity::Time) }
+        let (report, last) = self.thread.join().expect("the pacer does not panic");
+        (report, self.intervals.left(last))
     }
 }
 
 struct PacerThread {
     clock: Clock,
-    phases: PhaseTimes,
     wheel: SlotWheel<Uplink>,
+    /// Empty between two rounds; has room for all.
+    due: Vec<Uplink>,
     shared: Arc<Shared>,
-    report: PacerReport,
+    recorder: SendRecorder,
+    spin: Duration,
+}
+
+/// How to wait for what is due next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wait {
+    /// Sleep until then; a moment that has passed is no sleep.
+    sleep_until: Moment,
+    /// Then be busy until then.
+    spin_until: Moment,
+}
+
+impl Wait {
+    /// For what is due at `due`, looking again at `horizon` whether anything is: an idle pacer
+    /// sleeps.
+    fn until(due: Option<Moment>, horizon: Moment, spin: Duration) -> Self {
+        let Some(due) = due else {
+            return Self { sleep_until: horizon, spin_until: horizon };
+        };
+        let sleep_until = Moment::from(due.since_start().saturating_sub(spin));
+        Self { sleep_until, spin_until: due }
+    }
 }
 
 impl PacerThread {
-    fn run(mut self) -> PacerReport {
+    fn run(mut self, wish: Priority) -> (PacerReport, Interval<1>) {
         // The default slack of 50 µs would add to every lag. Without it frames are still sent.
         let _ = platform::set_timer_slack();
-        self.report.priority = prioritise_thread(self.report.priority);
-        let mut due = Vec::new();
+        let priority = prioritise_thread(wish);
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.admit();
             let horizon = self.clock.now() + IDLE;
-            let wake = self.wheel.next_due(horizon).unwrap_or(horizon);
-            self.clock.sleep_until(wake);
-            self.wheel.take_due(self.clock.now(), &mut due);
+            let wait = Wait::until(self.wheel.next_due(horizon), horizon, self.spin);
+            self.clock.sleep_until(wait.sleep_until);
+            let mut now = self.clock.now();
+            while now < wait.spin_until {
+                hint::spin_loop();
+                now = self.clock.now();
+            }
+            self.recorder.hand_over(now);
+            self.wheel.take_due(now, &mut self.due);
+            let mut due = mem::take(&mut self.due);
             // Send first and seal afterwards: the next in line should not wait for a cipher.
             for uplink in &mut due {
                 self.send(uplink);
@@ -137,15 +160,19 @@ impl PacerThread {
                 uplink.advance();
                 self.keep(uplink);
             }
+            self.due = due;
         }
-        self.report
+        let (phases, largest_lag, last) = self.recorder.finish(self.clock.now());
+        (PacerReport { phases, largest_lag, priority }, last)
     }
 
     fn admit(&mut self) {
-        let joining = std::mem::take(&mut *self.shared.joining.lock().expect("no holder panics"));
+        let joining = mem::take(&mut *self.shared.joining.lock().expect("no holder panics"));
         for uplink in joining {
             self.keep(uplink);
         }
+        // All may come to be due at once, when this thread was stopped for a while.
+        self.due.reserve(self.wheel.len());
     }
 
     /// Keeps an uplink that has a frame left to send, and lets go of one that has not.
@@ -166,25 +193,19 @@ impl PacerThread {
         let sending = self.clock.now();
         let lag = sending.since(due);
         call.note_sending(uplink.frame(), lag);
-        let phase = &mut self.report.phases[self.phases.phase_at(due)];
         let mut outcome = call.socket.send(uplink.datagram());
         if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
             // The kernel reports the refusal of an earlier datagram and sends nothing; the report
             // is taken off by being read, so a second call sends.
-            phase.refused += 1;
+            self.recorder.refused(due);
             outcome = call.socket.send(uplink.datagram());
         }
         if outcome.is_err() {
-            phase.failed += 1;
+            self.recorder.failed(due);
             call.note_unsent();
             return;
         }
-        phase.sent += 1;
-        phase.send_lag.record(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX));
-        self.shared.sent.fetch_add(1, Ordering::Relaxed);
-        if due >= Moment::START + WARM_UP {
-            self.report.largest_lag = self.report.largest_lag.max(lag);
-        }
+        self.recorder.sent(due, lag);
     }
 }
 
@@ -208,6 +229,43 @@ mod tests {
         Uplink::new(Arc::clone(call), Arc::new(Voice { name: "test".to_owned(), packets }), 0)
     }
 
+    #[test]
+    fn a_pacer_sleeps_but_for_the_last_bit_before_what_is_due() {
+        let us = |micros: u64| Moment::from_nanos(micros * 1000);
+        let wait = |due, spin| Wait::until(due, us(2000), Duration::from_micros(spin));
+        for (due, spin, sleep_until, spin_until) in [
+            (Some(1500), 0, 1500, 1500),
+            (Some(1500), 50, 1450, 1500),
+            // Due sooner than that, or overdue already: no sleep at all.
+            (Some(30), 50, 0, 30),
+            (Some(0), 200, 0, 0),
+            // Nothing is due: nothing is worth being busy for.
+            (None, 50, 2000, 2000),
+        ] {
+            let expected = Wait { sleep_until: us(sleep_until), spin_until: us(spin_until) };
+            assert_eq!(wait(due.map(us), spin), expected, "{due:?}, {spin} µs");
+        }
+    }
+
+    #[test]
+    fn a_spinning_pacer_is_never_early_either() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let clock = Clock::start();
+        let call = Arc::new(call_to(&peer, 1, clock.now() + Duration::from_millis(5)));
+        let spin = Duration::from_micros(200);
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary, spin).unwrap();
+        pacer.join(uplink(&call));
+        for frame in 0..17 {
+            peer.recv(&mut [0; 100]).unwrap();
+            assert!(clock.now() >= call.due(frame));
+        }
+        wait_until_done(&call);
+        let (report, intervals) = pacer.stop();
+        assert_eq!(report.phases[0].sent, 17);
+        assert_eq!(intervals.iter().map(|one| one.times[0].count()).sum::<u64>(), 17);
+    }
+
     fn wait_until_done(call: &Call) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -223,7 +281,7 @@ mod tests {
         peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let clock = Clock::start();
         let call = Arc::new(call_to(&peer, 1, clock.now() + Duration::from_millis(5)));
-        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary, Duration::ZERO).unwrap();
         pacer.join(uplink(&call));
         // 1 s of 60 ms frames: 0, 60, … 960 ms.
         let mut bytes = [0; 100];
@@ -234,7 +292,7 @@ mod tests {
             assert!(clock.now() >= call.due(frame));
         }
         wait_until_done(&call);
-        let report = pacer.stop();
+        let (report, _) = pacer.stop();
         assert_eq!((report.phases[0].sent, report.phases[0].failed), (17, 0));
         assert_eq!(report.phases[0].send_lag.count(), 17);
         assert_eq!(call.sent(), 17);
@@ -248,7 +306,7 @@ mod tests {
         let before = Arc::new(call_to(&peer, 1, clock.now() + Duration::from_millis(5)));
         before.end(Moment::START);
         let midway = Arc::new(call_to(&peer, 2, clock.now() + Duration::from_millis(5)));
-        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary, Duration::ZERO).unwrap();
         pacer.join(uplink(&before));
         pacer.join(uplink(&midway));
         // The next frame is in the wheel by the time the first one is seen here, or will be.
@@ -258,7 +316,7 @@ mod tests {
             wait_until_done(call);
         }
         assert_eq!(before.sent(), 0);
-        let sent = pacer.stop().phases[0].sent;
+        let sent = pacer.stop().0.phases[0].sent;
         assert!((1..17).contains(&sent), "ended long before its last frame: {sent}");
         assert_eq!(midway.sent(), sent);
     }
@@ -269,10 +327,10 @@ mod tests {
         let clock = Clock::start();
         let call = Arc::new(call_to(&gone, 1, clock.now() + Duration::from_millis(5)));
         drop(gone);
-        let pacer = Pacer::start(clock, phases(), Priority::Ordinary).unwrap();
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary, Duration::ZERO).unwrap();
         pacer.join(uplink(&call));
         wait_until_done(&call);
-        let report = pacer.stop();
+        let (report, _) = pacer.stop();
         assert_eq!(report.phases[0].sent, 17);
         assert!(report.phases[0].refused > 0);
     }

@@ -3,6 +3,12 @@
 //! Each slot of 500 µs holds what is due since the slot before. Frames repeat every 20 to 60 ms, so a wheel of
 //! 256 slots (128 ms) is never overtaken by what it holds; what is due later than that stays in its
 //! slot for another turn.
+//!
+//! A slot is a list through one store of entries, which has as many as the wheel ever held items:
+//! memory for each item once, wherever it comes to lie, and none to be found when a late item comes
+//! to a slot that never had so many.
+
+use std::mem;
 
 use protocol::Moment;
 
@@ -10,20 +16,41 @@ use crate::schedule::SLOT;
 
 const SLOTS: usize = 256;
 const SLOT_NANOS: u64 = SLOT.subsec_nanos() as u64;
+/// No entry.
+const NONE: usize = usize::MAX;
 
 /// Items by the moment at which they are due.
 #[derive(Debug)]
 pub struct SlotWheel<T> {
-    slots: Vec<Vec<(Moment, T)>>,
+    slots: [Slot; SLOTS],
+    entries: Vec<Entry<T>>,
+    /// The first of the entries that hold nothing.
+    free: usize,
     /// Number of the slot, counted from the start of the run, that is looked at next.
     cursor: u64,
     len: usize,
 }
 
+/// A list of entries in the order in which they came.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    first: usize,
+    last: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    due: Moment,
+    /// `None` in the list of entries that hold nothing.
+    item: Option<T>,
+    next: usize,
+}
+
 impl<T> SlotWheel<T> {
     /// An empty wheel at the start of the run.
     pub fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), cursor: 0, len: 0 }
+        let slots = [Slot { first: NONE, last: NONE }; SLOTS];
+        Self { slots, entries: Vec::new(), free: NONE, cursor: 0, len: 0 }
     }
 
     /// Whether nothing will ever be due.
@@ -31,10 +58,23 @@ impl<T> SlotWheel<T> {
         self.len == 0
     }
 
+    /// How many items it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Adds an item. What should have been due already is due in the slot looked at next.
     pub fn insert(&mut self, due: Moment, item: T) {
-        let slot = slot_of(due).max(self.cursor);
-        self.slots[index(slot)].push((due, item));
+        let entry = Entry { due, item: Some(item), next: NONE };
+        let at = self.free;
+        if at == NONE {
+            self.entries.push(entry);
+        } else {
+            self.free = self.entries[at].next;
+            self.entries[at] = entry;
+        }
+        let at = if at == NONE { self.entries.len() - 1 } else { at };
+        self.append(index(slot_of(due).max(self.cursor)), at);
         self.len += 1;
     }
 
@@ -42,7 +82,7 @@ impl<T> SlotWheel<T> {
     pub fn next_due(&self, horizon: Moment) -> Option<Moment> {
         let last = begun_by(horizon).min(self.cursor + SLOTS as u64 - 1);
         (self.cursor..=last)
-            .find(|&slot| self.slots[index(slot)].iter().any(|(due, _)| slot_of(*due) <= slot))
+            .find(|&slot| self.in_slot(index(slot)).any(|entry| slot_of(entry.due) <= slot))
             .map(|slot| Moment::from_nanos(slot * SLOT_NANOS))
     }
 
@@ -52,12 +92,44 @@ impl<T> SlotWheel<T> {
         // After a long stop every slot is looked at once, not once for each turn missed.
         let first = self.cursor.max((last + 1).saturating_sub(SLOTS as u64));
         for slot in first..=last {
-            let items = &mut self.slots[index(slot)];
-            let before = due.len();
-            due.extend(items.extract_if(.., |(at, _)| slot_of(*at) <= last).map(|(_, item)| item));
-            self.len -= due.len() - before;
+            let slot = index(slot);
+            let list = mem::replace(&mut self.slots[slot], Slot { first: NONE, last: NONE });
+            let mut at = list.first;
+            while at != NONE {
+                let entry = &mut self.entries[at];
+                let next = entry.next;
+                if slot_of(entry.due) <= last {
+                    due.extend(entry.item.take());
+                    entry.next = mem::replace(&mut self.free, at);
+                    self.len -= 1;
+                } else {
+                    entry.next = NONE;
+                    self.append(slot, at);
+                }
+                at = next;
+            }
         }
         self.cursor = self.cursor.max(last + 1);
+    }
+
+    /// Puts entry `at`, which is in no list, at the end of a slot's.
+    fn append(&mut self, slot: usize, at: usize) {
+        let Slot { first, last } = &mut self.slots[slot];
+        if *first == NONE {
+            *first = at;
+        } else {
+            self.entries[*last].next = at;
+        }
+        *last = at;
+    }
+
+    fn in_slot(&self, slot: usize) -> impl Iterator<Item = &Entry<T>> {
+        let mut at = self.slots[slot].first;
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(at)?;
+            at = entry.next;
+            Some(entry)
+        })
     }
 }
 
@@ -120,6 +192,23 @@ mod tests {
         wheel.insert(micros(10_000), 1);
         assert_eq!(wheel.next_due(micros(60_000)), Some(micros(50_500)));
         assert_eq!(taken(&mut wheel, micros(50_500)), [1]);
+    }
+
+    #[test]
+    fn memory_is_for_as_many_items_as_there_were_at_once() {
+        let mut wheel = SlotWheel::new();
+        let mut now = 0;
+        for item in 0..10 {
+            wheel.insert(micros(item * 700), item);
+        }
+        // Each comes back 20 ms later, through all slots and more than once.
+        while now < 1_000_000 {
+            now += 3_300;
+            for item in taken(&mut wheel, micros(now)) {
+                wheel.insert(micros(now + 20_000), item);
+            }
+        }
+        assert_eq!((wheel.len(), wheel.entries.len()), (10, 10));
     }
 
     proptest! {

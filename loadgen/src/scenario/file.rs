@@ -12,6 +12,9 @@
 //! [devices]                     # what the devices are like: `devices.rs`
 //! frame = "60ms"
 //!
+//! [generator]                   # how the generator itself works: `generator.rs`
+//! spin = "0us"
+//!
 //! [[phase]]
 //! name    = "talk"
 //! devices = 50
@@ -35,6 +38,7 @@ use super::action::{self, ActionTable};
 use super::devices::DevicesTable;
 use super::duration::{Span, shown};
 use super::gateway::GatewayTable;
+use super::generator::GeneratorTable;
 use super::phase::{self, PhaseTable};
 use super::threshold::{ErrorPlace, ThresholdTable};
 use super::values::Seed;
@@ -59,6 +63,8 @@ struct File {
     gateway: GatewayTable,
     #[serde(default)]
     devices: DevicesTable,
+    #[serde(default)]
+    generator: GeneratorTable,
     phase: Spanned<Vec<PhaseTable>>,
     #[serde(default = "no_actions")]
     action: Spanned<Vec<ActionTable>>,
@@ -106,6 +112,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         seed: file.seed.0,
         gateway,
         devices,
+        generator: file.generator.settings(),
         phases,
         actions,
         most_devices,

@@ -62,8 +62,8 @@ impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Whole<LEAST, M
     }
 }
 
-/// A span of time from `LEAST` to `MOST` microseconds that the gateway can read: a whole number of
-/// microseconds.
+/// A span of time from `LEAST` to `MOST` microseconds: a whole number of them, as the gateway reads no
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Within<const LEAST: u64, const MOST: u64>(Duration);
 
@@ -101,7 +101,7 @@ impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Within<LEAST, 
             return Err(de::Error::custom(message));
         }
         if span.subsec_nanos() % 1000 != 0 {
-            let message = format!("{}: the gateway counts whole microseconds", shown(span));
+            let message = format!("{}: write whole microseconds", shown(span));
             return Err(de::Error::custom(message));
         }
         Ok(Self(span))

@@ -55,6 +55,7 @@ fn likely_mistakes_about_the_gateway_and_the_phase_show_the_place_and_the_way_ou
         ("range", "[gateway]\nworkers = { min = 8, max = 2 }"),
         ("fixed", "[gateway]\nworkers = 4\nautoscaler = \"queue-delay\""),
         ("burn", "[gateway]\nburn = [{ kind = \"cpu\", every = 4 }]"),
+        ("spin", "[generator]\nspin = \"1ms\""),
         ("share", "[gateway.faults]\nwrong_key = \"0.1\""),
         ("phase", "[devices]\nphase = \"alligned\""),
     ] {

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{Bench, SHORT, assert_gateway_gone, count, expected_code};
+use crate::histograms::{assert_adds_up, series};
 
 /// A run of a minute that is under way: devices are up and frames were answered.
 struct UnderWay {
@@ -72,6 +73,7 @@ fn ctrl_c_reports_what_ran_and_exits_130() {
     assert!(count(&record, "frames_received") > 0);
     assert_eq!(count(&record, "frames_lost"), 0, "answers were waited for");
     assert_eq!(count(&record, "sessions_lost"), 0, "hanging up is not losing");
+    assert_adds_up(&series(&bench), &record);
     assert_gateway_gone(&record);
 }
 
@@ -86,6 +88,7 @@ fn a_gateway_killed_in_mid_run_is_counted_and_fails_the_run() {
     assert_eq!(code, Some(expected_code(&record)), "{summary}");
     assert_eq!(count(&record, "gateway_exits"), 1);
     assert_eq!(count(&record, "sessions_lost"), 3);
+    assert_adds_up(&series(&bench), &record);
     assert!(summary.contains("the reference gateway ended after"), "{summary}");
     assert!(summary.contains("signal: 9 (SIGKILL)"), "{summary}");
     assert!(summary.contains("3 × session lost: the MQTT connection was lost"), "{summary}");
@@ -97,14 +100,22 @@ fn a_din_killed_outright_leaves_no_gateway_behind() {
     let bench = Bench::new(SHORT);
     let mut run = under_way(&bench);
     let gateway = run.gateway;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let log = bench.path("run/histograms.hlog");
+    let logged = || std::fs::read_to_string(&log).unwrap();
+    while !["send_lag", "response_latency"].iter().all(|tag| logged().contains(tag)) {
+        assert!(Instant::now() < deadline, "nothing is logged: {}", logged());
+        std::thread::yield_now();
+    }
     run.din.kill().unwrap();
     run.din.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
     let name = format!("/proc/{gateway}/comm");
     while std::fs::read_to_string(&name).is_ok_and(|name| name.trim() == "din-gateway") {
         assert!(Instant::now() < deadline, "the gateway outlives its din");
         std::thread::yield_now();
     }
+    // Nobody closed the log; what ran until then is in it, and it can be read.
+    assert!(series(&bench)["send_lag"].intervals > 0);
 }
 
 /// How long a process is made to stand still.

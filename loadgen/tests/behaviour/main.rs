@@ -7,6 +7,7 @@ mod common;
 mod doctor;
 mod endings;
 mod extends;
+mod histograms;
 mod integrity;
 mod odd_gateways;
 mod pool;

@@ -53,7 +53,14 @@ fn echo_gives_every_frame_back_decodable_and_of_the_right_length() {
     assert_eq!(counters["frames_out"], planned, "{counters}");
 
     assert_gateway_gone(&record);
-    for file in ["run.json", "timeline.csv", "devices.csv", "gateway.log", "gateway.toml"] {
+    for file in [
+        "run.json",
+        "histograms.hlog",
+        "timeline.csv",
+        "devices.csv",
+        "gateway.log",
+        "gateway.toml",
+    ] {
         assert!(bench.path("run").join(file).is_file(), "{file}");
     }
     assert!(ended.stdout.contains("run directory  run"), "{}", ended.stdout);

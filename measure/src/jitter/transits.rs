@@ -125,7 +125,8 @@ fn levels(base: i64) -> impl Iterator<Item = Level> {
 fn bucket_of(base: i64, unit: i64) -> usize {
     let level = levels(base).find(|level| unit < level.end);
     level.map_or(BUCKETS - 1, |level| {
-        let above = usize::try_from((unit - level.start) / level.width);
+        // Widths are powers of two.
+        let above = usize::try_from((unit - level.start) >> level.width.trailing_zeros());
         level.first + above.expect("the base is the least unit")
     })
 }

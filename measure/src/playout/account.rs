@@ -68,7 +68,8 @@ impl Account {
 
     /// The length of so many frames.
     pub(super) fn span(&self, frames: u64) -> Duration {
-        Duration::from_nanos_u128(self.frame.as_nanos() * u128::from(frames))
+        // Divisions of 128 bits cost more than all the rest of a player.
+        Duration::from_nanos(self.frame_nanos().saturating_mul(frames))
     }
 
     /// The first arrival: which frame, and when.
@@ -80,16 +81,21 @@ impl Account {
     pub(super) fn arrived(&mut self, frame: u64, at: Duration) {
         self.first.get_or_insert((frame, at));
         let behind = u64::try_from(self.behind_ns(frame, at)).unwrap_or(0);
-        self.depths.record(Duration::from_nanos(behind));
+        self.depths.record(behind);
     }
 
     /// How far this instant is behind the one that the first arrival foretold for the frame: its
     /// transit time less that of the first. Below 0 when it is ahead.
     pub(super) fn behind_ns(&self, frame: u64, at: Duration) -> i64 {
         let (first, first_at) = self.first.unwrap_or((frame, at));
-        let (seen, foretold) = (at + self.span(first), first_at + self.span(frame));
-        let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-        nanos(seen.saturating_sub(foretold)) - nanos(foretold.saturating_sub(seen))
+        let nanos = |span: Duration| i128::from(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        let media = (i128::from(frame) - i128::from(first)) * i128::from(self.frame_nanos());
+        let behind = nanos(at) - nanos(first_at) - media;
+        i64::try_from(behind).unwrap_or(if behind < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    fn frame_nanos(&self) -> u64 {
+        u64::try_from(self.frame.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// A frame is played from `starts` on, when the output before it ended at `ended`.

@@ -22,6 +22,17 @@ const fn edges() -> [Duration; 29] {
     edges
 }
 
+/// The same in nanoseconds, as arrivals are sorted in.
+const EDGES_NS: [u64; 29] = {
+    let mut nanos = [0; 29];
+    let mut n = 0;
+    while n < nanos.len() {
+        nanos[n] = EDGES[n].as_millis() as u64 * 1_000_000;
+        n += 1;
+    }
+    nanos
+};
+
 /// Arrivals of one stream by how far they were behind the schedule that the first one set.
 #[derive(Clone, Debug)]
 pub(super) struct Depths([u32; BUCKETS]);
@@ -31,9 +42,9 @@ impl Depths {
         Self([0; BUCKETS])
     }
 
-    /// Counts an arrival this far behind; zero for those ahead.
-    pub(super) fn record(&mut self, behind: Duration) {
-        self.0[EDGES.partition_point(|edge| *edge < behind)] += 1;
+    /// Counts an arrival so many nanoseconds behind; zero for those ahead.
+    pub(super) fn record(&mut self, behind_ns: u64) {
+        self.0[EDGES_NS.partition_point(|edge| *edge < behind_ns)] += 1;
     }
 
     /// The counts, wide enough to be added up over devices.
@@ -60,7 +71,7 @@ mod tests {
     fn an_edge_belongs_to_the_class_below() {
         let mut depths = Depths::new();
         for behind in [0, 1, 10_000, 10_001, 2_560_000, 2_560_001] {
-            depths.record(Duration::from_micros(behind));
+            depths.record(behind * 1000);
         }
         let counts = depths.counts();
         assert_eq!((counts[0], counts[1], counts[2], counts[28], counts[29]), (1, 2, 1, 1, 1));

@@ -69,7 +69,9 @@ impl Fixed {
     /// When a frame plays; `None` before the first arrival.
     pub fn due(&self, frame: u64) -> Option<Duration> {
         let (first, at) = self.account.first()?;
-        Some((at + self.depth + self.account.span(frame)).saturating_sub(self.account.span(first)))
+        let ahead = self.account.span(frame.saturating_sub(first));
+        let before = self.account.span(first.saturating_sub(frame));
+        Some((at + self.depth + ahead).saturating_sub(before))
     }
 
     /// The account after so many frames were sent.

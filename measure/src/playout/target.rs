@@ -100,7 +100,8 @@ const fn halving() -> [f64; CLASSES] {
     shares
 }
 
-const SLOT: Duration = Duration::from_millis(100);
+const SLOT_NANOS: u32 = 100_000_000;
+const SLOTS_A_SECOND: u64 = 10;
 const SLOTS: usize = 20;
 
 /// The best packet of the last 1,900 to 2,000 ms, to a slot of 100 ms.
@@ -108,12 +109,13 @@ const SLOTS: usize = 20;
 struct Best {
     /// The least delay that arrived in each slot, which is the newest one's number modulo 20.
     slots_ns: [i64; SLOTS],
-    newest: u128,
+    newest: u64,
 }
 
 impl Best {
     fn record(&mut self, behind_ns: i64, at: Duration) {
-        let slot = at.as_nanos() / SLOT.as_nanos();
+        // Whole slots: no division of 128 bits.
+        let slot = at.as_secs() * SLOTS_A_SECOND + u64::from(at.subsec_nanos() / SLOT_NANOS);
         for emptied in (self.newest + 1..=slot).rev().take(SLOTS) {
             self.slots_ns[Self::index(emptied)] = i64::MAX;
         }
@@ -126,8 +128,8 @@ impl Best {
         self.slots_ns.into_iter().min().expect("there are slots")
     }
 
-    fn index(slot: u128) -> usize {
-        usize::try_from(slot % SLOTS as u128).expect("less than SLOTS")
+    fn index(slot: u64) -> usize {
+        usize::try_from(slot % SLOTS as u64).expect("less than SLOTS")
     }
 }
 

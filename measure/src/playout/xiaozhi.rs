@@ -15,7 +15,7 @@ use super::window::Window;
 use super::{Fate, Playout};
 
 /// How many packets may wait (2,400 ms of 60 ms frames), besides the one that plays.
-const QUEUE_PACKETS: u128 = 40;
+const QUEUE_PACKETS: u32 = 40;
 
 /// What the firmware plays; below 300 bytes.
 #[derive(Clone, Debug)]
@@ -76,9 +76,9 @@ impl Speaker {
     /// Appends a frame: when the output before it ended and when it starts. `None` when too many
     /// wait.
     fn play(&mut self, frame: Duration, at: Duration) -> Option<(Duration, Duration)> {
-        let unplayed = self.silent_from.saturating_sub(at).as_nanos().div_ceil(frame.as_nanos());
-        let waiting = unplayed.saturating_sub(1);
-        (waiting < QUEUE_PACKETS).then(|| {
+        // One packet plays, of which some may be left; the others wait whole.
+        let unplayed = self.silent_from.saturating_sub(at);
+        (unplayed <= frame * QUEUE_PACKETS).then(|| {
             let ended = self.silent_from;
             let starts = ended.max(at);
             self.silent_from = starts + frame;

@@ -1,0 +1,230 @@
+//! `histograms.hlog`: the distributions of a run second by second, for other tools.
+//!
+//! The form is version 1.3 of `HdrHistogram`'s interval log, as its `HistogramLogWriter` writes and
+//! its `HistogramLogReader` reads it; `HistogramLogProcessor -tag response_latency` and
+//! `HistogramLogAnalyzer` take it as it is. (Without `-tag` the processor looks for intervals that
+//! have no tag, and there are none.)
+//!
+//! ```text
+//! #[Histogram log format version 1.3]
+//! #Values are in ns, from 1 us to 60 s, with 3 significant digits; …
+//! #[StartTime: 1795368600.123 (seconds since epoch)]
+//! #[BaseTime: 1795368600.123 (seconds since epoch)]
+//! #[MaxValueDivisor: 1000000.000]
+//! "StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"
+//! Tag=response_latency,1.002,1.000,12.345,HISTFAAAA…
+//! ```
+//!
+//! | field | unit | |
+//! |---|---|---|
+//! | `Tag` | | the metric's name; one line for each metric and interval |
+//! | `StartTimestamp` | s | from `BaseTime`, the start of the run's clock, by that clock |
+//! | `Interval_Length` | s | about 1; longer where the generator was busy with something else |
+//! | `Interval_Max` | ms | the largest value of the interval, divided by `MaxValueDivisor` |
+//! | `Interval_Compressed_Histogram` | ns | base64 of `HdrHistogram`'s V2 encoding, deflated |
+//!
+//! A sample is in the interval in which it was *recorded*: an answer in that of its arrival, not in
+//! that in which its frame was planned. An interval without samples has its line too: that nothing
+//! came back is an observation. Each line is written at once, so that a log is readable up to its
+//! last line however the run ended. The sum of a metric's intervals is its distribution in
+//! `run.json`: the same samples in buckets of the same bounds.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use crate::metric::{Metric, Quantity};
+use crate::recorder::Distribution;
+
+/// Nanoseconds in the milliseconds that people read.
+const MAX_VALUE_DIVISOR: f64 = 1e6;
+
+const LEGEND: &str =
+    "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
+
+/// Writes an interval log; memory does not grow with the number of intervals.
+pub struct IntervalLog<W> {
+    writer: W,
+    serializer: V2DeflateSerializer,
+    encoded: Vec<u8>,
+    line: String,
+}
+
+impl<W: Write> IntervalLog<W> {
+    /// Begins a log of a run whose clock started at `started`.
+    ///
+    /// # Errors
+    /// What `writer` said.
+    pub fn begin(mut writer: W, started: SystemTime) -> io::Result<Self> {
+        let epoch_s = started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        writer.write_all(
+            format!(
+                "#[Histogram log format version 1.3]\n\
+                 #Values are in ns, from 1 us to 60 s, with 3 significant digits; what is above is \
+                 counted at the end of the range. Interval_Max is in ms.\n\
+                 #[StartTime: {epoch_s:.3} (seconds since epoch)]\n\
+                 #[BaseTime: {epoch_s:.3} (seconds since epoch)]\n\
+                 #[MaxValueDivisor: {MAX_VALUE_DIVISOR:.3}]\n\
+                 {LEGEND}\n"
+            )
+            .as_bytes(),
+        )?;
+        let serializer = V2DeflateSerializer::new();
+        Ok(Self { writer, serializer, encoded: Vec::new(), line: String::new() })
+    }
+
+    /// Adds what was recorded of `metric` from `start` on, counted from the start of the run's
+    /// clock, for `length`.
+    ///
+    /// # Errors
+    /// What the writer said.
+    ///
+    /// # Panics
+    /// Unless the metric and the samples are of [`Quantity::Time`].
+    pub fn interval(
+        &mut self,
+        metric: Metric,
+        samples: &Distribution,
+        start: Duration,
+        length: Duration,
+    ) -> io::Result<()> {
+        assert_eq!((metric.quantity(), samples.quantity()), (Quantity::Time, Quantity::Time));
+        let histogram = samples.histogram();
+        self.encoded.clear();
+        self.serializer
+            .serialize(histogram, &mut self.encoded)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        self.line.clear();
+        // Writing to a String does not fail.
+        let _ = write!(
+            self.line,
+            "Tag={},{:.3},{:.3},{:.3},",
+            metric.name(),
+            start.as_secs_f64(),
+            length.as_secs_f64(),
+            histogram.max() as f64 / MAX_VALUE_DIVISOR
+        );
+        STANDARD.encode_string(&self.encoded, &mut self.line);
+        self.line.push('\n');
+        self.writer.write_all(self.line.as_bytes())
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.writer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    const STARTED_MS: u64 = 1_795_368_600_123;
+
+    fn started() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(STARTED_MS)
+    }
+
+    fn times(millis: &[u64]) -> Distribution {
+        let mut times = Distribution::new(Quantity::Time);
+        millis.iter().for_each(|millis| times.record(millis * 1_000_000));
+        times
+    }
+
+    fn second(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn decoded(encoded: &str) -> Histogram<u64> {
+        let bytes = STANDARD.decode(encoded).unwrap();
+        Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn a_log_has_the_header_of_its_version_and_reads_back() {
+        let mut log = IntervalLog::begin(Vec::new(), started()).unwrap();
+        let length = Duration::from_millis(1004);
+        for (start, metric, millis) in [
+            (0, Metric::ResponseLatency, &[3, 40, 7][..]),
+            (0, Metric::SendLag, &[]),
+            (1, Metric::ResponseLatency, &[5]),
+        ] {
+            log.interval(metric, &times(millis), second(start), length).unwrap();
+        }
+        let text = log.into_inner();
+        let lines: Vec<_> = std::str::from_utf8(&text).unwrap().lines().collect();
+        assert_eq!(lines[0], "#[Histogram log format version 1.3]");
+        assert_eq!(lines[2], "#[StartTime: 1795368600.123 (seconds since epoch)]");
+        assert_eq!((lines[4], lines[5]), ("#[MaxValueDivisor: 1000000.000]", LEGEND));
+
+        let entries: Vec<_> = IntervalLogIterator::new(&text).map(Result::unwrap).collect();
+        let epoch = Duration::from_millis(STARTED_MS);
+        assert_eq!(entries[..2], [LogEntry::StartTime(epoch), LogEntry::BaseTime(epoch)]);
+        let intervals: Vec<_> = entries[2..]
+            .iter()
+            .map(|entry| match entry {
+                LogEntry::Interval(one) => {
+                    let histogram = decoded(one.encoded_histogram());
+                    assert_eq!(one.duration(), length);
+                    let max = histogram.max() as f64 / 1e6;
+                    assert!((one.max() - max).abs() < 1e-3, "in ms: {} of {max}", one.max());
+                    (one.tag().unwrap().as_str(), one.start_timestamp(), histogram.len())
+                }
+                other => panic!("{other:?} among the intervals"),
+            })
+            .collect();
+        assert_eq!(
+            intervals,
+            [
+                ("response_latency", second(0), 3),
+                ("send_lag", second(0), 0),
+                ("response_latency", second(1), 1)
+            ]
+        );
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_whole_bucket_by_bucket() {
+        let mut log = IntervalLog::begin(Vec::new(), started()).unwrap();
+        let mut whole = times(&[]);
+        for number in 0..10u64 {
+            // From below the range to above it.
+            let samples = [0, 1, number * 13, number * 997, 59_999, 70_000];
+            let part = times(&samples);
+            whole.merge(&part);
+            log.interval(Metric::ReceiveLag, &part, second(number), second(1)).unwrap();
+        }
+        let text = log.into_inner();
+        let mut sum = whole.histogram().clone();
+        sum.reset();
+        for entry in IntervalLogIterator::new(&text).map(Result::unwrap) {
+            if let LogEntry::Interval(one) = entry {
+                sum.add(decoded(one.encoded_histogram())).unwrap();
+            }
+        }
+        assert_eq!(&sum, whole.histogram());
+        assert_eq!((sum.len(), sum.max()), (60, whole.histogram().max()));
+    }
+
+    #[test]
+    fn what_the_writer_refuses_is_told() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let error = IntervalLog::begin(Full, started()).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
