@@ -30,6 +30,7 @@ use loadgen::media::interval::{Intervals, intervals};
 use loadgen::media::send_record::SendRecorder;
 use loadgen::scenario::Phase;
 use loadgen::schedule::PhaseTimes;
+use loadgen::voice::Voice;
 use measure::jitter::StreamJitter;
 use measure::loss::FrameFates;
 use measure::playout::{Adaptive, Fixed, Xiaozhi};
@@ -49,6 +50,7 @@ fn call(device: u32, socket: UdpSocket) -> Arc<Call> {
         downlink_frame: FrameDuration::MS_60,
         downlink_rate: UPLINK.sample_rate,
         speech: Speech { voice: 0, first_packet: 0 },
+        voice: Arc::new(Voice { name: "none".to_owned(), packets: vec![[9 << 3; 60].into()] }),
         first_due: Moment::START + FRAME * device / 500,
         leave: Moment::from_nanos(u64::MAX),
     }))
@@ -60,12 +62,8 @@ fn calls(count: u32) -> Vec<Arc<Call>> {
 }
 
 fn phases() -> PhaseTimes {
-    let phase = |name: &str| Phase {
-        name: name.to_owned(),
-        devices: 500,
-        ramp: Duration::from_secs(10),
-        hold: Duration::from_mins(1),
-    };
+    let (ramp, hold) = (Duration::from_secs(10), Duration::from_mins(1));
+    let phase = |name| Phase::plain(name, 500, ramp, hold);
     PhaseTimes::new(&[phase("calm"), phase("burst"), phase("calm again")])
 }
 

@@ -89,6 +89,7 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
         (Metric::Recognised, parts.checked.recognised),
         (Metric::ForeignAudio, parts.checked.foreign),
         (Metric::Unrecognised, parts.checked.unrecognised),
+        (Metric::Silent, parts.checked.silent),
         (Metric::GoldenCompared, parts.checked.golden_compared),
         (Metric::GoldenMismatch, parts.checked.golden_mismatch),
         (Metric::KeystreamReuse, parts.received.keystream_reuse),
@@ -96,6 +97,12 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
         (Metric::ReplayedNonce, parts.replayed_nonces),
     ] {
         overall.count(metric, count);
+    }
+    for call in &parts.received.calls {
+        if let Some(at) = call.wrong_key_since {
+            let what = "answers are sealed with another key than the granted one";
+            failures.add(what.to_owned(), call.device, at);
+        }
     }
     for Finding { device, at, what } in &parts.checked.findings {
         failures.add(what.clone(), *device, *at);
@@ -268,6 +275,7 @@ mod tests {
             ipdv: times(),
             pdv: times(),
             keystream_reuse: 0,
+            keystream_uncertain: 0,
             wrong_session: 0,
             refused: 0,
         };

@@ -314,6 +314,7 @@ async fn open_media(
         downlink_frame: grant.downlink.frame,
         downlink_rate: grant.downlink.sample_rate,
         speech: Speech::new(&fleet.voices, traits.voice, traits.clip_offset),
+        voice: Arc::clone(&fleet.voices[traits.voice]),
         first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
         leave: planned.leave,
     })))

@@ -36,7 +36,7 @@ impl Speech {
     }
 
     /// The packet that `frame` carries, in a clip of `packets` packets.
-    fn packet(self, frame: u64, packets: usize) -> usize {
+    pub(crate) fn packet(self, frame: u64, packets: usize) -> usize {
         let at = (self.first_packet as u64 + frame) % packets as u64;
         usize::try_from(at).expect("an index below the number of packets")
     }

@@ -94,8 +94,9 @@ pub struct NoiseFloor {
 /// When the operating system gives no thread, socket or port.
 pub fn measure(plan: FloorPlan) -> io::Result<NoiseFloor> {
     let mirror = Mirror::start(plan.priority)?;
+    let voice = Arc::new(silence(plan.frame));
     let calls = (0..plan.devices)
-        .map(|device| call(&plan, device, &mirror).map(Arc::new))
+        .map(|device| call(&plan, device, &mirror, &voice).map(Arc::new))
         .collect::<io::Result<Vec<_>>>()?;
     // Sockets take their time; threads are what the lead is for.
     let clock = Clock::start();
@@ -105,7 +106,6 @@ pub fn measure(plan: FloorPlan) -> io::Result<NoiseFloor> {
     let nobody = CheckerInbox::nobody();
     let listener = Listener::start(clock, phases.clone(), nobody, plan.priority)?;
     let pacer = Pacer::start(clock, phases, plan.priority, Duration::ZERO)?;
-    let voice = Arc::new(silence(plan.frame));
     for call in &calls {
         listener.listen(Arc::clone(call));
         pacer.join(Uplink::new(Arc::clone(call), Arc::clone(&voice), 0));
@@ -181,7 +181,7 @@ impl NoiseFloor {
 }
 
 /// A call to the mirror. Its key is nobody's secret.
-fn call(plan: &FloorPlan, device: u32, mirror: &Mirror) -> io::Result<Call> {
+fn call(plan: &FloorPlan, device: u32, mirror: &Mirror, voice: &Arc<Voice>) -> io::Result<Call> {
     let socket = connect_udp(mirror.address, UdpOptions::default())?;
     let nonce = NonceTemplate::new(Ssrc::new(device + 1), 0);
     // On a slot of the pacer, as the lead is one too.
@@ -196,6 +196,7 @@ fn call(plan: &FloorPlan, device: u32, mirror: &Mirror) -> io::Result<Call> {
         downlink_frame: plan.frame,
         downlink_rate: SampleRate::HZ_24000,
         speech: Speech { voice: 0, first_packet: 0 },
+        voice: Arc::clone(voice),
         first_due,
         leave: first_due + plan.length,
     }))

@@ -49,7 +49,8 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
     add_process_metrics(&mut performed);
     let Collected { overall, segments, .. } = &performed.collected;
     let measured = Measured::new(scenario, &performed.schedule, overall, segments, baseline);
-    let implied = verdict::implied(performed.announced.is_some());
+    let reference = performed.announced.is_some();
+    let implied = verdict::implied(reference, &scenario.thresholds, overall);
     let courses = &performed.timeline.courses;
     let (verdict, thresholds) =
         verdict::evaluate(&scenario.thresholds, courses, &implied, &measured);
@@ -114,6 +115,15 @@ fn add_process_metrics(performed: &mut Performed) {
         let at_end = performed.counters["dropped"]["worker_timeout"].as_u64();
         let timeouts = at_end.unwrap_or(gateway.worker_timeouts);
         collected.overall.count(Metric::WorkerTimeouts, timeouts);
+    }
+    // Known when the gateway has told of its end.
+    for (metric, counted) in [
+        (Metric::WorkerPanics, &performed.counters["worker_panics"]),
+        (Metric::GatewayUndecipherable, &performed.counters["dropped"]["implausible"]),
+    ] {
+        if let Some(counted) = counted.as_u64() {
+            collected.overall.count(metric, counted);
+        }
     }
     // A run of less than a second has no sample; the metric is there and says so.
     let nothing = |metric: Metric| Distribution::new(metric.quantity());
@@ -271,6 +281,7 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
         ("duration_checked".to_owned(), json!("every answer")),
         ("pacer_priority".to_owned(), json!(granted(performed.sent.priority))),
         ("timer_probe".to_owned(), timer_probe(&performed.timer)),
+        ("keystream_uncertain".to_owned(), json!(performed.received.keystream_uncertain)),
         (
             "pacer_spin_us".to_owned(),
             json!(u64::try_from(scenario.generator.spin.as_micros()).unwrap_or(u64::MAX)),

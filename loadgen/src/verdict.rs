@@ -63,16 +63,44 @@ impl<'a> Measured<'a> {
     }
 }
 
-/// What every run must hold, unless the scenario has its own limit on the same metric.
-pub fn implied(reference_gateway: bool) -> Vec<Threshold> {
-    let count = |metric, comparison, text| Threshold::plain(metric, None, comparison, 0.0, text);
-    let mut implied = vec![
-        count(Metric::SessionsFailed, Comparison::Equal, "= 0"),
-        count(Metric::SessionsLost, Comparison::Equal, "= 0"),
-        count(Metric::FramesReceived, Comparison::Above, "> 0"),
-    ];
+/// Share of the planned frames that must be answered where the scenario has no limit on loss. A
+/// 99th percentile of the answers is none of the plan when more than one in a hundred is missing.
+const ANSWERED_SHARE: f64 = 0.99;
+
+/// What every run must hold, unless the scenario has its own limit on the same metric: sessions
+/// are held, the planned work is answered, and the answers are audio.
+///
+/// A scenario with a limit on lost frames or effective loss has said how much may be missing; some
+/// of it must be answered all the same.
+pub fn implied(
+    reference_gateway: bool,
+    own: &[Threshold],
+    overall: &Measurements,
+) -> Vec<Threshold> {
+    let count =
+        |metric, comparison, limit, text| Threshold::plain(metric, None, comparison, limit, text);
+    let none = |metric| count(metric, Comparison::Equal, 0.0, "= 0");
+    let on_loss = |own: &Threshold| {
+        own.scope == Scope::Run
+            && !own.warn
+            && matches!(own.metric, Metric::FramesLost | Metric::EffectiveLoss)
+    };
+    let planned = overall.counted(Metric::FramesPlanned).unwrap_or(0);
+    let answered = if planned == 0 || own.iter().any(on_loss) {
+        count(Metric::FramesReceived, Comparison::Above, 0.0, "> 0")
+    } else {
+        let least = planned as f64 * ANSWERED_SHARE;
+        count(Metric::FramesReceived, Comparison::AtLeast, least, ">= 99% of planned")
+    };
+    let mut implied = vec![none(Metric::SessionsFailed), none(Metric::SessionsLost), answered];
+    // Where nothing came back there is nothing to judge, and the line above has failed.
+    let judged = |metric: &Metric| {
+        basis(*metric).iter().any(|&metric| overall.counted(metric).is_some_and(|seen| seen > 0))
+    };
+    let audio = [Metric::Undecipherable, Metric::WrongDuration, Metric::Silent];
+    implied.extend(audio.into_iter().filter(judged).map(none));
     if reference_gateway {
-        implied.push(count(Metric::GatewayExits, Comparison::Equal, "= 0"));
+        implied.push(none(Metric::GatewayExits));
     }
     implied
 }
@@ -224,7 +252,9 @@ pub(crate) fn observe(threshold: &Threshold, measured: &Measured<'_>) -> Option<
         [] => 1,
         metrics => metrics.iter().filter_map(|&metric| scope.counted(metric)).sum(),
     };
-    (basis > 0).then_some((seen as f64, basis))
+    // What was seen was seen, whatever it was to be out of.
+    let samples = basis.max(seen);
+    (samples > 0).then_some((seen as f64, samples))
 }
 
 /// What a count is out of, added up: without any of that, zero means nothing.
@@ -240,17 +270,21 @@ fn basis(metric: Metric) -> &'static [Metric] {
         | Metric::FramesReordered
         | Metric::FramesDuplicate
         | Metric::FramesUnmatched
-        | Metric::SendRefused => &[Metric::FramesSent],
+        | Metric::SendRefused
+        | Metric::WorkerPanics
+        | Metric::GatewayUndecipherable => &[Metric::FramesSent],
         Metric::FramesSent => &[Metric::FramesPlanned],
         Metric::DecodeFailed => &[Metric::Decoded],
-        Metric::ForeignAudio | Metric::Unrecognised => {
-            &[Metric::Recognised, Metric::ForeignAudio, Metric::Unrecognised]
+        Metric::ForeignAudio | Metric::Unrecognised | Metric::Silent => {
+            &[Metric::Recognised, Metric::ForeignAudio, Metric::Unrecognised, Metric::Silent]
         }
         Metric::GoldenMismatch => &[Metric::GoldenCompared],
         Metric::ReplayedNonce => &[Metric::SessionsOpened],
-        Metric::Decoded | Metric::WrongDuration | Metric::KeystreamReuse | Metric::WrongSession => {
-            &[Metric::FramesReceived]
-        }
+        Metric::Decoded
+        | Metric::Undecipherable
+        | Metric::WrongDuration
+        | Metric::KeystreamReuse
+        | Metric::WrongSession => &[Metric::FramesReceived],
         _ => &[],
     }
 }
@@ -314,6 +348,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_counts_though_nothing_was_answered() {
+        let mut measured = Measurements::new();
+        measured.count(Metric::FramesReceived, 0);
+        measured.count(Metric::KeystreamReuse, 24);
+        let record = check(&measured, &threshold(Metric::KeystreamReuse, Comparison::Equal, 0.0));
+        assert_eq!((record.ok, record.observed, record.samples), (false, Some(24.0), 24));
+        let any = check(&measured, &threshold(Metric::KeystreamReuse, Comparison::Above, 0.0));
+        assert!(any.ok);
+    }
+
+    #[test]
     fn implied_limits_apply_unless_the_scenario_has_its_own() {
         let mut measured = Measurements::new();
         measured.count(Metric::SessionsPlanned, 5);
@@ -325,6 +370,77 @@ mod tests {
         assert_eq!(judged(&[]), Verdict::Fail);
         let own = threshold(Metric::SessionsFailed, Comparison::AtMost, 1.0);
         assert_eq!(judged(&[own]), Verdict::Pass);
+    }
+
+    /// What is always checked of a run with these counts, and whether it holds.
+    fn always(counts: &[(Metric, u64)], own: &[Threshold]) -> Vec<(String, bool)> {
+        let mut overall = Measurements::new();
+        for &(metric, count) in counts {
+            overall.count(metric, count);
+        }
+        let implied = implied(true, own, &overall);
+        let measured = Measured::whole(&overall);
+        let records = evaluate(own, &[], &implied, &measured).1;
+        let checked = records.into_iter().filter(|record| record.implied);
+        checked.map(|record| (format!("{} {}", record.metric, record.limit), record.ok)).collect()
+    }
+
+    #[test]
+    fn planned_work_must_be_answered_however_fast_the_answers_are() {
+        let answered = |received, own: &[Threshold]| {
+            let counts = [
+                (Metric::FramesPlanned, 1_000),
+                (Metric::FramesSent, 1_000),
+                (Metric::FramesReceived, received),
+            ];
+            let checked = always(&counts, own);
+            checked.into_iter().find(|(limit, _)| limit.starts_with("frames_received"))
+        };
+        let (all, some) = ("frames_received >= 99% of planned", "frames_received > 0");
+        let fast = threshold(Metric::ResponseLatency, Comparison::Below, 40.0);
+        for (received, ok) in [(1_000, true), (990, true), (989, false), (0, false)] {
+            let seen = answered(received, std::slice::from_ref(&fast));
+            assert_eq!(seen, Some((all.to_owned(), ok)), "{received}");
+        }
+        // Who has said what may be lost is not asked for more, and for less than all.
+        for own in [Metric::FramesLost, Metric::EffectiveLoss] {
+            let own = threshold(own, Comparison::AtMost, 1e9);
+            for (received, ok) in [(10, true), (0, false)] {
+                let seen = answered(received, std::slice::from_ref(&own));
+                assert_eq!(seen, Some((some.to_owned(), ok)), "{received}");
+            }
+            let of_a_phase = Threshold { scope: Scope::Phase("calm".to_owned()), ..own };
+            assert_eq!(answered(10, &[of_a_phase]), Some((all.to_owned(), false)));
+        }
+    }
+
+    #[test]
+    fn answers_must_be_audio_where_there_are_any() {
+        let audio = |counts: &[(Metric, u64)]| -> Vec<(String, bool)> {
+            let checked = always(counts, &[]).into_iter();
+            checked.filter(|(limit, _)| limit.starts_with("integrity.")).collect()
+        };
+        assert_eq!(audio(&[(Metric::FramesReceived, 0), (Metric::Undecipherable, 0)]), []);
+        let limits = |undecipherable, silent: Option<bool>| {
+            let mut limits = vec![
+                ("integrity.undecipherable = 0".to_owned(), undecipherable),
+                ("integrity.wrong_duration = 0".to_owned(), true),
+            ];
+            limits.extend(silent.map(|ok| ("integrity.silent = 0".to_owned(), ok)));
+            limits
+        };
+        let heard = |undecipherable, recognised, silent| {
+            audio(&[
+                (Metric::FramesReceived, 9),
+                (Metric::Undecipherable, undecipherable),
+                (Metric::WrongDuration, 0),
+                (Metric::Recognised, recognised),
+                (Metric::Silent, silent),
+            ])
+        };
+        assert_eq!(heard(0, 0, 0), limits(true, None), "too short to recognise anything");
+        assert_eq!(heard(0, 3, 0), limits(true, Some(true)));
+        assert_eq!(heard(2, 0, 1), limits(false, Some(false)));
     }
 
     #[test]

@@ -67,7 +67,7 @@ const COUNTED: u64 = 1200;
 const INTERVALS: u64 = 4;
 
 /// A call whose frames come back as they went out.
-fn call(device: u8, clock: Clock) -> Arc<Call> {
+fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
     let mirror = UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(mirror.local_addr().unwrap()).unwrap();
@@ -93,6 +93,7 @@ fn call(device: u8, clock: Clock) -> Arc<Call> {
         downlink_frame: FRAME,
         downlink_rate: SampleRate::HZ_16000,
         speech: Speech { voice: 0, first_packet: 0 },
+        voice: Arc::clone(voice),
         first_due: clock.now() + Duration::from_micros(20_000 + u64::from(device) * 2_300),
         leave: Moment::from_nanos(u64::MAX),
     }))
@@ -123,7 +124,7 @@ fn allocations(decoded: u32) -> u64 {
     let listener =
         Listener::start(clock, phases.clone(), checker.inbox(), Priority::Ordinary).unwrap();
     let pacer = Pacer::start(clock, phases, Priority::Ordinary, Duration::ZERO).unwrap();
-    let calls: Vec<_> = (0..DEVICES).map(|device| call(device, clock)).collect();
+    let calls: Vec<_> = (0..DEVICES).map(|device| call(device, clock, &voice)).collect();
     for call in &calls {
         listener.listen(Arc::clone(call));
         pacer.join(Uplink::new(Arc::clone(call), Arc::clone(&voice), 0));

@@ -173,18 +173,22 @@ catalogue! {
         "Seconds of active speech, or relayed frames, in which a device received somebody else's audio.";
     Unrecognised, "integrity.unrecognised", Count,
         "Seconds of sound in what came back that are like no voice of the run: noise, damage, a wrong key.";
+    Silent, "integrity.silent", Count,
+        "Times a device said two seconds of speech and less than half as much sound came back in the answers; of the devices that are decoded.";
     GoldenCompared, "integrity.golden_compared", Count,
         "Returned frames that were compared with what had to come back, bit for bit.";
     GoldenMismatch, "integrity.golden_mismatch", Count,
         "Of these, frames that were something else.";
     KeystreamReuse, "integrity.keystream_reuse", Count,
-        "Media packets sealed with keystream that an earlier packet of the session had used, in either direction.";
+        "Media packets sealed with keystream that an earlier packet of the session had used, in either direction or across both.";
     ReplayedNonce, "integrity.replayed_nonce", Count,
         "Grants whose key or nonce had been handed out before in this run.";
     WrongSession, "integrity.wrong_session", Count,
         "Media packets that name another session than the one of the socket they came to.";
+    Undecipherable, "integrity.undecipherable", Count,
+        "Returned packets of the session whose payload opens to no well-formed Opus packet: sealed with another key than the granted one, or no audio; checked on every frame.";
     WrongDuration, "integrity.wrong_duration", Count,
-        "Returned frames that are not one well-formed Opus packet of the agreed duration; checked on every frame.";
+        "Returned frames that are a well-formed Opus packet of another duration than the agreed one; checked on every frame.";
     GatewayExits, "gateway_exits", Count,
         "Times the reference gateway ended while it was needed.";
     GatewayCpu, "gateway_cpu", CpuPercent,
@@ -213,6 +217,10 @@ catalogue! {
         "Times the reference gateway changed the number of its workers.";
     WorkerTimeouts, "worker_timeouts", Count,
         "Frames that waited longer for a worker than they may, and were dropped.";
+    WorkerPanics, "worker_panics", Count,
+        "Times a worker of the reference gateway panicked and lost the frame in its hands.";
+    GatewayUndecipherable, "gateway_undecipherable", Count,
+        "Packets of live sessions that the reference gateway could not open to an Opus packet of the agreed duration, and dropped: it uses another key than it granted.";
     GeneratorCpu, "generator_cpu", CpuPercent,
         "Processor time of the load generator, sampled each second.";
     GeneratorRss, "generator_rss", Memory,
@@ -260,6 +268,7 @@ impl Metric {
                     | Self::Recognised
                     | Self::ForeignAudio
                     | Self::Unrecognised
+                    | Self::Silent
                     | Self::GoldenCompared
                     | Self::GoldenMismatch
                     | Self::KeystreamReuse
@@ -269,6 +278,8 @@ impl Metric {
                     | Self::GatewayExits
                     | Self::ScalingChanges
                     | Self::WorkerTimeouts
+                    | Self::WorkerPanics
+                    | Self::GatewayUndecipherable
             )
     }
 
@@ -317,6 +328,8 @@ impl Metric {
                 | Self::IdleWhileWaiting
                 | Self::ScalingChanges
                 | Self::WorkerTimeouts
+                | Self::WorkerPanics
+                | Self::GatewayUndecipherable
         )
     }
 }

@@ -150,6 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn of_the_playout_table_3_and_6_are_reordered() {
+        // ts = 60 n, transits of 20 ms but 100 for the fourth and 140 for the seventh.
+        let transits = [20, 20, 20, 100, 20, 20, 140, 20, 20, 20];
+        let mut arrivals: Vec<(u64, u64)> =
+            (0..).zip(transits).map(|(n, t)| (60 * n + t, n)).collect();
+        arrivals.sort_unstable_by_key(|(at, n)| (*at, *n));
+        let order: Vec<u64> = arrivals.into_iter().map(|(_, n)| n).collect();
+        let (found, counts) = judged(&order);
+        assert_eq!(found, [(3, 1, 1), (6, 1, 1)]);
+        assert_eq!(counts.ratio(), Some(0.2));
+    }
+
+    #[test]
     fn loss_and_a_late_start_are_no_reordering() {
         let (found, counts) = judged(&[40, 41, 45, 46, 90]);
         assert_eq!((found, counts.ratio()), (vec![], Some(0.0)));

@@ -151,6 +151,20 @@ impl MediaCipher {
         Self { expanded_key: Aes128::new(&key.0.into()), template }
     }
 
+    /// The header of a packet, which is also its first counter block: see [`crate::keystream`].
+    pub fn header(
+        &self,
+        timestamp: MediaTimestamp,
+        sequence: Sequence,
+        payload_len: u16,
+    ) -> [u8; HEADER_LEN] {
+        let mut header = self.template.0;
+        header[2..4].copy_from_slice(&payload_len.to_be_bytes());
+        header[8..12].copy_from_slice(&timestamp.as_millis().to_be_bytes());
+        header[12..16].copy_from_slice(&sequence.get().to_be_bytes());
+        header
+    }
+
     /// Writes the header into the first 16 bytes of `datagram` and encrypts the rest in place.
     ///
     /// # Panics
@@ -159,10 +173,7 @@ impl MediaCipher {
     pub fn seal(&self, timestamp: MediaTimestamp, sequence: Sequence, datagram: &mut [u8]) {
         let (header, payload) = datagram.split_at_mut(HEADER_LEN);
         let payload_len = u16::try_from(payload.len()).expect("a payload fits its length field");
-        header.copy_from_slice(&self.template.0);
-        header[2..4].copy_from_slice(&payload_len.to_be_bytes());
-        header[8..12].copy_from_slice(&timestamp.as_millis().to_be_bytes());
-        header[12..16].copy_from_slice(&sequence.get().to_be_bytes());
+        header.copy_from_slice(&self.header(timestamp, sequence, payload_len));
         self.apply_keystream(header, payload);
     }
 

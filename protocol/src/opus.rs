@@ -160,6 +160,9 @@ fn check_many(body: &[u8]) -> Result<u8, MalformedPacket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cipher::{MediaCipher, MediaKey, NonceTemplate};
+    use crate::packet::HEADER_LEN;
+    use crate::{MediaTimestamp, Sequence, Ssrc};
     use proptest::prelude::*;
 
     /// A table-of-contents byte.
@@ -206,6 +209,41 @@ mod tests {
         ] {
             assert_eq!(PacketShape::parse(&packet), Err(error), "{packet:?}");
         }
+    }
+
+    /// Shares of the packets of `length` bytes, and of one more, that break a rule, and that have
+    /// `millis` of audio, when they are opened with another key than they were sealed with.
+    fn opened_with_another_key(length: usize, millis: u64) -> [f64; 2] {
+        const PACKETS: u32 = 20_000;
+        let cipher = |key| {
+            let template = NonceTemplate::new(Ssrc::new(1), 0);
+            MediaCipher::new(&MediaKey::new([key; 16]), template)
+        };
+        let (ours, theirs) = (cipher(1), cipher(2));
+        let (mut malformed, mut plausible) = (0, 0);
+        for n in 1..=PACKETS {
+            // Whether two equal frames fit depends on the parity.
+            let length = length + n as usize % 2;
+            let mut datagram = vec![toc(11, 0); HEADER_LEN + length];
+            let timestamp = MediaTimestamp::from_millis(60 * n);
+            theirs.seal(timestamp, Sequence::new(n), &mut datagram);
+            let (_, opened) = ours.open(&mut datagram).unwrap();
+            match PacketShape::parse(opened) {
+                Err(_) => malformed += 1,
+                Ok(shape) if shape.duration() == Duration::from_millis(millis) => plausible += 1,
+                Ok(_) => {}
+            }
+        }
+        [malformed, plausible].map(|count| f64::from(count) / f64::from(PACKETS))
+    }
+
+    #[test]
+    fn another_key_leaves_hardly_a_packet_of_60_ms_that_looks_right() {
+        let [malformed, plausible] = opened_with_another_key(94, 60);
+        assert!((malformed - 0.51).abs() < 0.05, "{malformed}");
+        assert!((plausible - 0.03).abs() < 0.02, "{plausible}");
+        let [_, plausible] = opened_with_another_key(36, 20);
+        assert!((plausible - 0.11).abs() < 0.03, "{plausible}");
     }
 
     proptest! {

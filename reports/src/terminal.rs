@@ -155,6 +155,18 @@ fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {
     for (metric, what) in [
         (Metric::FramesUnserved, "were called for while a device had no session"),
         (Metric::FramesUnmatched, "answers match no frame that was sent"),
+        (
+            Metric::GatewayUndecipherable,
+            "opened to no audio at the gateway: it uses another key than it granted",
+        ),
+        (
+            Metric::Undecipherable,
+            "answers open to no Opus packet: another key than granted, or no audio",
+        ),
+        (Metric::Silent, "time(s) a device spoke for two seconds and silence came back"),
+        (Metric::WrongSession, "packets name another session than their own"),
+        (Metric::ReplayedNonce, "grants repeat a key or a nonce"),
+        (Metric::WorkerPanics, "time(s) a worker panicked and lost its frame"),
         (Metric::SendRefused, "send calls met a closed media port"),
         (Metric::GatewayExits, "time(s) the gateway ended in mid-run"),
     ] {

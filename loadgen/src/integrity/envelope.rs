@@ -66,6 +66,12 @@ impl Complex {
     }
 }
 
+/// Whether `slot` is no pause.
+pub(super) fn is_active(slot: &[i16; SLOT]) -> bool {
+    let power: f32 = slot.iter().map(|&sample| f32::from(sample) * f32::from(sample)).sum();
+    power > PAUSE_RMS * PAUSE_RMS * SLOT as f32
+}
+
 impl EnvelopeMeter {
     /// A meter; it keeps nothing from one slot to the next.
     pub(super) fn new() -> Self {
@@ -84,8 +90,7 @@ impl EnvelopeMeter {
 
     /// The envelope of `slot`; `None` when it is a pause.
     pub(super) fn active(&mut self, slot: &[i16; SLOT]) -> Option<Envelope> {
-        let power: f32 = slot.iter().map(|&sample| f32::from(sample) * f32::from(sample)).sum();
-        (power > PAUSE_RMS * PAUSE_RMS * SLOT as f32).then(|| self.envelope(slot))
+        is_active(slot).then(|| self.envelope(slot))
     }
 
     /// The envelope of `slot`, be it a pause.

@@ -8,9 +8,9 @@
 //! 112 s of voices; it grows with their length). Of five frames two may be lost.
 //!
 //! What it cannot see: single foreign frames. Where one in twenty is foreign all is own, where one
-//! in ten is, about half is unrecognised, and where one in five is, nearly all. Of a stream that is
-//! silent no evidence comes at all: judge a device by how much came, too. Clips must be speech:
-//! what does not move is like nothing.
+//! in ten is, about half is unrecognised, and where one in five is, nearly all. Silence is
+//! evidence only where the device spoke for two seconds. Clips must be speech: what does not move
+//! is like nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use super::reference_voices::{Pattern, ReferenceVoices, SLOT_HOPS};
 
 /// Slots of active speech that make evidence: 1 s.
 const WINDOW: usize = 50;
+/// Slots of the device's own speech after which less than a window of sound is silence: 2 s.
+const SILENCE: usize = 2 * WINDOW;
 /// How much later than the frame that it answers own speech may be, in hops: 25 ms, three passes
 /// of a codec of 6.5 ms and a resampler. A frame of 60 ms late is elsewhere.
 const LATEST_HOPS: usize = 5;
@@ -46,6 +48,8 @@ pub struct Stream {
     next: u64,
     /// Active slots, each with its hop, counted from the start of the clip.
     slots: Vec<(u64, Envelope)>,
+    /// Slots in which the device itself spoke, of the frames that were answered.
+    spoken: usize,
 }
 
 /// Whose speech a second of a stream is.
@@ -67,12 +71,14 @@ pub enum Evidence {
     },
     /// Sound that is like no voice of the run: noise, a wrong key, damage.
     Unrecognised,
+    /// The device said two seconds of speech, and less than half as much sound came back.
+    Silent,
 }
 
 impl Stream {
     /// A session of a device that says `speech`, before its first answer.
     pub fn new(speech: Speech) -> Self {
-        Self { speech, next: 0, slots: Vec::with_capacity(WINDOW) }
+        Self { speech, next: 0, slots: Vec::with_capacity(WINDOW), spoken: 0 }
     }
 }
 
@@ -83,7 +89,8 @@ impl Recogniser {
     }
 
     /// Hears `pcm`, the decoded answer to `frame` at 24 kHz, and gives evidence when a second of
-    /// active speech is together. An answer that comes after a later one is not listened to.
+    /// active speech is together, or two are missing. An answer that comes after a later one is not
+    /// listened to.
     pub fn hear(&mut self, stream: &mut Stream, frame: u64, pcm: &[i16]) -> Option<Evidence> {
         if frame < stream.next {
             return None;
@@ -93,11 +100,20 @@ impl Recogniser {
             (stream.speech.first_packet as u64 + frame) * self.references.frame_hops() as u64;
         let (slots, _) = pcm.as_chunks::<SLOT>();
         for (hop, slot) in (first..).step_by(SLOT_HOPS).zip(slots) {
+            stream.spoken += usize::from(self.references.speaks(stream.speech.voice, hop));
             if let Some(envelope) = self.meter.active(slot) {
                 stream.slots.push((hop, envelope));
             }
         }
-        (stream.slots.len() >= WINDOW).then(|| self.judge(stream))
+        if stream.slots.len() >= WINDOW {
+            stream.spoken = 0;
+            return Some(self.judge(stream));
+        }
+        (stream.spoken >= SILENCE).then(|| {
+            stream.spoken = 0;
+            stream.slots.clear();
+            Evidence::Silent
+        })
     }
 
     fn judge(&self, stream: &mut Stream) -> Evidence {

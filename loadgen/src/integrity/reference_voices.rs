@@ -10,7 +10,7 @@ use std::time::Duration;
 use codec::{CodecError, Decoder};
 use protocol::{FrameDuration, SampleRate};
 
-use super::envelope::{BANDS, Envelope, EnvelopeMeter, SLOT};
+use super::envelope::{self, BANDS, Envelope, EnvelopeMeter, SLOT};
 use crate::voice::Voice;
 
 /// The rate at which everything is compared.
@@ -33,9 +33,13 @@ pub struct ReferenceVoices {
     frame_hops: usize,
 }
 
-/// A clip that repeats: the envelopes of the 20 ms that begin at each hop.
+/// A clip that repeats, in the 20 ms that begin at each hop.
 #[derive(Debug)]
-struct Clip(Vec<Envelope>);
+struct Clip {
+    envelopes: Vec<Envelope>,
+    /// Whether it is no pause.
+    active: Vec<bool>,
+}
 
 /// Envelopes that were heard, each with its hop counted from the first, less their mean.
 #[derive(Clone, Debug)]
@@ -78,10 +82,16 @@ impl ReferenceVoices {
         self.frame_hops
     }
 
+    /// Whether `voice` speaks at `hop`, which may lie beyond the end of the clip.
+    pub(super) fn speaks(&self, voice: usize, hop: u64) -> bool {
+        let active = &self.clips[voice].active;
+        active[usize::try_from(hop % active.len() as u64).expect("below a length")]
+    }
+
     /// How well `pattern` fits `voice` where it begins at most `lag` hops before `hop`, which may
     /// lie beyond the end of the clip.
     pub(super) fn fit(&self, pattern: &Pattern, voice: usize, hop: u64, lag: usize) -> Fit {
-        let hops = self.clips[voice].0.len();
+        let hops = self.clips[voice].envelopes.len();
         let last = usize::try_from(hop % hops as u64).expect("below a length") + hops;
         self.best(pattern, (last - lag..=last).map(|hop| (voice, hop % hops)))
     }
@@ -92,14 +102,14 @@ impl ReferenceVoices {
     /// which is within half a slot of any other place, and the second around the best of those.
     pub(super) fn search(&self, pattern: &Pattern) -> Fit {
         let coarse = self.clips.iter().enumerate().flat_map(|(voice, clip)| {
-            let hops = (SLOT_HOPS - PASS_HOPS..clip.0.len()).step_by(SLOT_HOPS);
+            let hops = (SLOT_HOPS - PASS_HOPS..clip.envelopes.len()).step_by(SLOT_HOPS);
             hops.map(move |hop| (voice, hop))
         });
         let mut fits: Vec<Fit> = coarse.map(|place| self.measure(pattern, place)).collect();
         fits.sort_unstable_by(|a, b| b.similarity.total_cmp(&a.similarity));
         fits.truncate(CANDIDATES);
         let around = fits.iter().flat_map(|fit| {
-            let hops = self.clips[fit.voice].0.len();
+            let hops = self.clips[fit.voice].envelopes.len();
             let from = fit.hop + hops - SLOT_HOPS / 2;
             (from..=from + SLOT_HOPS).map(move |hop| (fit.voice, hop % hops))
         });
@@ -114,7 +124,7 @@ impl ReferenceVoices {
     }
 
     fn measure(&self, pattern: &Pattern, (voice, hop): (usize, usize)) -> Fit {
-        Fit { voice, hop, similarity: pattern.similarity(&self.clips[voice].0, hop) }
+        Fit { voice, hop, similarity: pattern.similarity(&self.clips[voice].envelopes, hop) }
     }
 }
 
@@ -126,10 +136,10 @@ impl Clip {
         for (packet, pcm) in voice.packets.iter().cycle().zip(pcm.chunks_exact_mut(samples)) {
             decoder.decode(packet, pcm)?;
         }
-        let envelope = |at: usize| {
-            meter.envelope(pcm[at..].first_chunk().expect("a packet is at least a slot"))
-        };
-        Ok(Self((0..pcm.len() - samples).step_by(HOP).map(envelope).collect()))
+        let hops = (0..pcm.len() - samples).step_by(HOP);
+        let slot = |at: usize| pcm[at..].first_chunk().expect("a packet is at least a slot");
+        let active = hops.clone().map(|at| envelope::is_active(slot(at))).collect();
+        Ok(Self { envelopes: hops.map(|at| meter.envelope(slot(at))).collect(), active })
     }
 }
 
@@ -180,7 +190,7 @@ mod tests {
 
     /// A second of a voice's clip from `hop` on.
     fn second(references: &ReferenceVoices, voice: usize, hop: usize) -> Pattern {
-        let clip = &references.clips[voice].0;
+        let clip = &references.clips[voice].envelopes;
         let slot = |n: usize| (n * SLOT_HOPS, clip[(hop + n * SLOT_HOPS) % clip.len()]);
         Pattern::new((0..50).map(slot).collect())
     }
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn a_fit_looks_back_by_the_lag_and_around_the_end_of_the_clip() {
         let references = references();
-        let hops = references.clips[2].0.len();
+        let hops = references.clips[2].envelopes.len();
         let pattern = second(&references, 2, hops - 2);
         for (expected, lag, found) in [(2, 4, true), (2, 3, false), (hops - 2, 0, true)] {
             for round in [0, 3] {
@@ -213,6 +223,9 @@ mod tests {
     fn what_does_not_move_is_like_nothing() {
         let references = references();
         let still = Pattern::new(vec![(0, [1.0; BANDS]), (4, [1.0; BANDS])]);
-        assert_eq!(still.similarity(&references.clips[0].0, 100).to_bits(), 0.0f32.to_bits());
+        assert_eq!(
+            still.similarity(&references.clips[0].envelopes, 100).to_bits(),
+            0.0f32.to_bits()
+        );
     }
 }

@@ -49,6 +49,7 @@ struct Counts {
     reordered: u64,
     duplicate: u64,
     unmatched: u64,
+    undecipherable: u64,
     wrong_duration: u64,
 }
 
@@ -122,6 +123,11 @@ impl AnswerRecorder {
         }
     }
 
+    /// Notes an answer to a frame planned then that is no Opus packet.
+    pub fn undecipherable(&mut self, planned: Moment) {
+        self.counts[self.phases.phase_at(planned)].undecipherable += 1;
+    }
+
     /// Notes an answer to a frame planned then that holds more or less audio than was agreed.
     pub fn wrong_duration(&mut self, planned: Moment) {
         self.counts[self.phases.phase_at(planned)].wrong_duration += 1;
@@ -141,6 +147,7 @@ impl AnswerRecorder {
                 (Metric::FramesReordered, counts.reordered),
                 (Metric::FramesDuplicate, counts.duplicate),
                 (Metric::FramesUnmatched, counts.unmatched),
+                (Metric::Undecipherable, counts.undecipherable),
                 (Metric::WrongDuration, counts.wrong_duration),
             ];
         }

@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use protocol::cipher::{MediaCipher, NonceTemplate};
+use protocol::packet::HEADER_LEN;
 use protocol::{FrameDuration, MediaTimestamp, Moment, SampleRate, Sequence, Ssrc};
 use tokio::sync::Notify;
 
 use crate::integrity::Speech;
 use crate::schedule::DeviceNumber;
+use crate::voice::Voice;
 
 /// Frames whose send lag and latency are remembered: 5.1 s of 20 ms frames. Answers that come later
 /// are counted and timed, but have no service latency.
@@ -41,6 +43,8 @@ pub struct Call {
     pub downlink_rate: SampleRate,
     /// What the device says.
     pub speech: Speech,
+    /// The voice that it says it with.
+    pub voice: Arc<Voice>,
     /// When frame 0 is due.
     pub first_due: Moment,
     /// No frame is due at or after this moment.
@@ -111,6 +115,8 @@ pub struct CallParts {
     pub downlink_rate: SampleRate,
     /// See [`Call::speech`].
     pub speech: Speech,
+    /// See [`Call::voice`].
+    pub voice: Arc<Voice>,
     /// See [`Call::first_due`].
     pub first_due: Moment,
     /// See [`Call::leave`].
@@ -121,7 +127,7 @@ impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
         let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
-        let CallParts { downlink_frame, downlink_rate, speech, .. } = parts;
+        let CallParts { downlink_frame, downlink_rate, speech, voice, .. } = parts;
         Self {
             device,
             socket,
@@ -131,6 +137,7 @@ impl Call {
             downlink_frame,
             downlink_rate,
             speech,
+            voice,
             first_due,
             leave,
             uplink_done: Notify::new(),
@@ -168,8 +175,20 @@ impl Call {
         let frame = self.frame.as_millis();
         // A call would have to last 49 days for the timestamp to wrap.
         let index = u64::from((millis / frame).checked_sub(1)?);
-        let begun = self.sent.load(Ordering::Acquire);
-        (millis.is_multiple_of(frame) && index < begun).then_some(index)
+        (millis.is_multiple_of(frame) && index < self.begun()).then_some(index)
+    }
+
+    /// Frames that the pacer has begun to send.
+    pub(super) fn begun(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// The header under which `frame` is sealed, and how long its payload is.
+    pub(super) fn sealed(&self, frame: u64) -> ([u8; HEADER_LEN], usize) {
+        let packets = &self.voice.packets;
+        let payload = packets[self.speech.packet(frame, packets.len())].len();
+        let length = u16::try_from(payload).expect("an Opus packet fits a datagram");
+        (self.cipher.header(self.timestamp(frame), Self::sequence(frame), length), payload)
     }
 
     /// The session is over for the device: frames due from now on are not sent.
@@ -323,6 +342,9 @@ pub(crate) mod tests {
     use super::*;
     use protocol::cipher::MediaKey;
 
+    /// How long each packet of the uplink is.
+    pub(crate) const UPLINK_BYTES: usize = 40;
+
     /// A call of `device` with fixed key and nonce, its socket connected to `peer`.
     pub(crate) fn call_to(peer: &UdpSocket, device: DeviceNumber, first_due: Moment) -> Call {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -338,6 +360,10 @@ pub(crate) mod tests {
             downlink_frame: FrameDuration::MS_60,
             downlink_rate: SampleRate::HZ_24000,
             speech: Speech { voice: 0, first_packet: 0 },
+            voice: Arc::new(Voice {
+                name: "test".to_owned(),
+                packets: vec![vec![11 << 3; UPLINK_BYTES].into()],
+            }),
             first_due,
             leave: first_due + Duration::from_secs(1),
         })

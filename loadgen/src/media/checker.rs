@@ -124,6 +124,8 @@ pub struct CheckerReport {
     pub foreign: u64,
     /// Seconds of sound that is like no voice of the run.
     pub unrecognised: u64,
+    /// Times a device said two seconds of speech and silence came back.
+    pub silent: u64,
     /// Packets that were compared with what must come back.
     pub golden_compared: u64,
     /// Packets that were something else.
@@ -141,6 +143,11 @@ impl CheckerReport {
             format!("the audio of another device: voice {voice}")
         };
         self.find(sample, what);
+    }
+
+    fn silent(&mut self, sample: &Sample) {
+        self.silent += 1;
+        self.find(sample, "the device spoke and silence came back".to_owned());
     }
 
     fn mismatch(&mut self, sample: &Sample, what: &str) {

@@ -12,6 +12,7 @@ use protocol::sequence::{Arrival, SequenceWindow};
 
 use super::call::Call;
 use super::experience::Experience;
+use super::key_watch::KeyWatch;
 
 /// How many packets back a copy is recognised, and by how many of its bytes.
 const COPIES: usize = 8;
@@ -23,11 +24,15 @@ pub struct Downlink {
     pub(super) window: SequenceWindow,
     pub(super) experience: Experience,
     keystream: KeystreamWatch,
+    /// Frames of the uplink that the watch was told of.
+    uplink_told: u64,
     /// How the newest packets began, sealed, so that a copy is not taken for another packet.
     newest: [[u8; BEGINNING]; COPIES],
     next_newest: usize,
-    /// Packets that were sealed with keystream used before.
+    /// Packets, of either direction, that were sealed with keystream used before.
     pub(super) keystream_reuse: u64,
+    /// Whether answers open to Opus packets.
+    pub(super) key: KeyWatch,
     /// Packets that name another session.
     pub(super) wrong_session: u64,
     pub(super) latency_sum: Duration,
@@ -72,9 +77,11 @@ impl Downlink {
         Self {
             experience: Experience::new(call.frame.as_duration()),
             keystream: KeystreamWatch::new(),
+            uplink_told: 0,
             newest: [[0; BEGINNING]; COPIES],
             next_newest: 0,
             keystream_reuse: 0,
+            key: KeyWatch::default(),
             wrong_session: 0,
             call,
             window: SequenceWindow::new(),
@@ -84,8 +91,25 @@ impl Downlink {
         }
     }
 
+    /// Tells the watch over the keystream of what was sealed here since the last time. What a frame
+    /// was sealed under is known from its number, so the thread that sends need not tell.
+    pub(super) fn note_uplink(&mut self) {
+        for frame in self.uplink_told..self.call.begun() {
+            let (header, payload_len) = self.call.sealed(frame);
+            let reuse = self.keystream.used(Direction::Uplink, header, payload_len);
+            self.keystream_reuse += u64::from(reuse.is_some());
+            self.uplink_told = frame + 1;
+        }
+    }
+
+    /// Packets that may share keystream with one that is no longer remembered.
+    pub(super) fn keystream_uncertain(&self) -> u64 {
+        self.keystream.uncertain()
+    }
+
     /// Opens a datagram that the kernel received at `at` and accounts for it.
     pub(super) fn hear<'a>(&mut self, datagram: &'a mut [u8], at: Moment) -> Heard<'a> {
+        self.note_uplink();
         let call = &self.call;
         let foreign = Heard { what: What::Foreign, planned: at, opus: None };
         match Header::decode(datagram) {
@@ -137,5 +161,52 @@ impl Downlink {
                 What::Answer { frame, reordered: arrival == Arrival::Reordered, ipdv }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::call::tests::{UPLINK_BYTES, call_to};
+    use protocol::Sequence;
+    use protocol::cipher::{MediaCipher, MediaKey, NonceTemplate};
+    use protocol::packet::DOWNLINK_FLAG;
+    use std::net::UdpSocket;
+
+    /// How often keystream was used twice when the answer to each of 100 frames, heard `behind`
+    /// frames later, has these flags, this length, and a sequence so far from the frame's.
+    fn reuse(flags: u8, length: usize, ahead: u32, behind: u64) -> (u64, u64) {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let call = Arc::new(call_to(&peer, 1, Moment::START));
+        let nonce = NonceTemplate::new(call.ssrc, flags);
+        let cipher = MediaCipher::new(&MediaKey::new([1; 16]), nonce);
+        let mut downlink = Downlink::new(Arc::clone(&call));
+        for frame in 0..100 + behind {
+            call.note_sending(frame, Duration::ZERO);
+            let Some(answered) = frame.checked_sub(behind) else { continue };
+            let sequence = Sequence::new(Call::sequence(answered).get() + ahead);
+            let mut answer = vec![7; HEADER_LEN + length];
+            cipher.seal(call.timestamp(answered), sequence, &mut answer);
+            downlink.hear(&mut answer, Moment::from_millis(frame));
+        }
+        downlink.note_uplink();
+        (downlink.keystream_reuse, downlink.keystream_uncertain())
+    }
+
+    #[test]
+    fn a_gateway_that_takes_the_keystream_of_the_uplink_is_found_and_one_with_a_flag_does_not() {
+        assert_eq!(reuse(0, UPLINK_BYTES, 0, 0), (100, 0), "the same header");
+        assert_eq!(reuse(0, UPLINK_BYTES, 2, 0), (100, 0), "the last of three blocks");
+        assert_eq!(reuse(0, UPLINK_BYTES, 3, 0), (0, 0), "beyond the last block");
+        assert_eq!(reuse(0, UPLINK_BYTES + 1, 0, 0), (0, 0), "the length is in the header");
+        assert_eq!(reuse(DOWNLINK_FLAG, UPLINK_BYTES, 0, 0), (0, 0));
+    }
+
+    #[test]
+    fn what_answers_a_frame_of_long_ago_is_uncertain() {
+        assert_eq!(reuse(0, UPLINK_BYTES, 0, 63), (100, 0), "within the last 64");
+        let (found, uncertain) = reuse(0, UPLINK_BYTES, 0, 80);
+        assert_eq!((found, uncertain), (0, 100));
+        assert_eq!(reuse(DOWNLINK_FLAG, UPLINK_BYTES, 0, 80), (0, 0), "a flag leaves no doubt");
     }
 }

@@ -69,6 +69,8 @@ pub struct ListenerReport {
     pub clock_step: Duration,
     /// Packets that were sealed with keystream used before.
     pub keystream_reuse: u64,
+    /// Packets that may have been, of which it is not known any more.
+    pub keystream_uncertain: u64,
     /// Packets that name another session.
     pub wrong_session: u64,
     /// Differences in delay between an answer and the one before it.
@@ -100,6 +102,8 @@ pub struct CallArrivals {
     pub downlink_rate: SampleRate,
     /// Jitter, loss and playout.
     pub experienced: Experienced,
+    /// When it was clear that the answers are sealed with another key than the granted one.
+    pub wrong_key_since: Option<Moment>,
 }
 
 impl Listener {
@@ -135,6 +139,7 @@ impl Listener {
                 kernel_drops: 0,
                 clock_step: Duration::ZERO,
                 keystream_reuse: 0,
+                keystream_uncertain: 0,
                 wrong_session: 0,
                 pdv: Distribution::new(Quantity::Time),
                 refused: 0,
@@ -199,6 +204,7 @@ struct Heard {
     kernel_drops: u64,
     clock_step: Duration,
     keystream_reuse: u64,
+    keystream_uncertain: u64,
     wrong_session: u64,
     pdv: Distribution,
     refused: u64,
@@ -270,11 +276,13 @@ impl ListenerThread {
         }
     }
 
-    fn close(&mut self, downlink: Downlink) {
+    fn close(&mut self, mut downlink: Downlink) {
+        downlink.note_uplink();
         let _ = self.shared.poller.remove(&downlink.call.socket);
         self.heard.kernel_drops += u64::from(downlink.kernel_drops);
         let sent = downlink.call.sent();
         self.heard.keystream_reuse += downlink.keystream_reuse;
+        self.heard.keystream_uncertain += downlink.keystream_uncertain();
         self.heard.wrong_session += downlink.wrong_session;
         self.heard.calls.push(CallArrivals {
             device: downlink.call.device,
@@ -285,6 +293,7 @@ impl ListenerThread {
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,
             latency_max: downlink.latency_max,
+            wrong_key_since: downlink.key.wrong_since(),
             experienced: downlink.experience.finish(sent, &mut self.heard.pdv),
         });
     }
@@ -325,15 +334,20 @@ impl ListenerThread {
             self.recorder.note(&heard.what, times, &downlink.call);
             if let Some(opus) = heard.opus {
                 let shape = PacketShape::parse(opus);
+                downlink.key.opened(shape.is_ok(), at);
                 let right = downlink.call.downlink_frame.as_duration();
-                if shape.is_ok_and(|shape| shape.duration() == right) {
-                    let frame = match heard.what {
-                        What::Answer { frame, .. } => Some(frame),
-                        What::Again { .. } | What::Foreign => None,
-                    };
-                    self.checker.offer(&downlink.call, frame, opus);
-                } else {
-                    self.recorder.wrong_duration(heard.planned);
+                match shape {
+                    Err(_) => self.recorder.undecipherable(heard.planned),
+                    Ok(shape) if shape.duration() != right => {
+                        self.recorder.wrong_duration(heard.planned);
+                    }
+                    Ok(_) => {
+                        let frame = match heard.what {
+                            What::Answer { frame, .. } => Some(frame),
+                            What::Again { .. } | What::Foreign => None,
+                        };
+                        self.checker.offer(&downlink.call, frame, opus);
+                    }
                 }
             }
         }
@@ -348,108 +362,22 @@ impl ListenerThread {
             }
         }
         let (phases, ipdv, last) = self.recorder.finish(self.clock.now());
-        let Heard { calls, kernel_drops, clock_step, keystream_reuse, wrong_session, pdv, refused } =
-            self.heard;
+        let heard = self.heard;
         let report = ListenerReport {
             phases,
-            calls,
-            kernel_drops,
-            clock_step,
-            keystream_reuse,
-            wrong_session,
+            calls: heard.calls,
+            kernel_drops: heard.kernel_drops,
+            clock_step: heard.clock_step,
+            keystream_reuse: heard.keystream_reuse,
+            keystream_uncertain: heard.keystream_uncertain,
+            wrong_session: heard.wrong_session,
             ipdv,
-            pdv,
-            refused,
+            pdv: heard.pdv,
+            refused: heard.refused,
         };
         (report, last)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::call::tests::call_to;
-    use crate::media::checker::tests::checker;
-    use crate::scenario::Phase;
-    use measure::Metric;
-    use protocol::packet::HEADER_LEN;
-    use std::net::UdpSocket;
-
-    /// The answer to `frame`: 60 ms of SILK, as far as its table of contents goes.
-    fn answer(call: &Call, frame: u64, toc: u8) -> Vec<u8> {
-        let mut datagram = vec![0; HEADER_LEN + 10];
-        datagram[HEADER_LEN] = toc;
-        call.cipher.seal(call.timestamp(frame), Call::sequence(frame), &mut datagram);
-        datagram
-    }
-
-    const SILK_60_MS: u8 = 11 << 3;
-    const SILK_20_MS: u8 = 9 << 3;
-
-    #[test]
-    fn answers_are_matched_counted_and_timed_from_the_plan() {
-        let clock = Clock::start();
-        let hold = Duration::from_secs(10);
-        let phase = Phase::plain("test", 1, Duration::ZERO, hold);
-        let checker = checker(0);
-        let listener =
-            Listener::start(clock, PhaseTimes::new(&[phase]), checker.inbox(), Priority::Ordinary)
-                .unwrap();
-
-        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let call = Arc::new(call_to(&peer, 1, Moment::START));
-        let device = call.socket.local_addr().unwrap();
-        for frame in 0..4 {
-            call.note_sending(frame, Duration::from_millis(frame));
-        }
-        listener.listen(Arc::clone(&call));
-
-        let mut other_session = answer(&call, 0, SILK_60_MS);
-        other_session[7] ^= 0xFF;
-        for datagram in [
-            answer(&call, 0, SILK_60_MS),
-            answer(&call, 2, SILK_60_MS),
-            answer(&call, 1, SILK_60_MS), // reordered
-            answer(&call, 1, SILK_60_MS), // duplicate
-            answer(&call, 9, SILK_60_MS), // never sent
-            other_session,
-            b"hello".to_vec(),
-            answer(&call, 3, SILK_20_MS), // wrong duration
-        ] {
-            peer.send_to(&datagram, device).unwrap();
-        }
-        // The last datagram is an answer: once it is counted, all others have been read.
-        while listener.answered() < 4 {
-            thread::yield_now();
-        }
-        listener.leave(Arc::clone(&call));
-        let (report, intervals) = listener.stop();
-        drop(checker);
-
-        let counts = &report.phases[0].counts;
-        let counted = |metric| counts.iter().find(|(of, _)| *of == metric).unwrap().1;
-        assert_eq!(counted(Metric::FramesReceived), 4);
-        assert_eq!(counted(Metric::FramesReordered), 1);
-        assert_eq!(counted(Metric::FramesDuplicate), 1);
-        assert_eq!(counted(Metric::FramesUnmatched), 3);
-        assert_eq!(counted(Metric::WrongDuration), 1);
-        let phase = &report.phases[0];
-        assert_eq!(phase.response_latency.count(), 4);
-        assert_eq!(phase.service_latency.count(), 4);
-        // Nobody asked for the interval, so all is in the one that is left.
-        assert_eq!(intervals.len(), 1);
-        assert_eq!(intervals[0].times.each_ref().map(Distribution::count), [4; 3]);
-        assert_eq!(report.calls.len(), 1);
-        let of_call = &report.calls[0];
-        assert_eq!((of_call.sent, of_call.answered), (4, 4));
-        let heard = &of_call.experienced;
-        assert_eq!((heard.loss.total(), heard.loss.lost()), (4, 0));
-        let played = &heard.xiaozhi;
-        assert_eq!((played.frames_played, played.frames_late, played.frames_duplicate), (3, 1, 1));
-        assert_eq!((report.ipdv.count(), report.pdv.count()), (3, 4));
-        assert_eq!((report.wrong_session, report.keystream_reuse), (1, 0));
-        // Planned 0, 60, 120 and 180 ms after the start, and the answers came before: no latency
-        // can be negative.
-        assert!(of_call.latency_max < Duration::from_secs(10));
-    }
-}
+mod tests;

@@ -61,6 +61,8 @@ impl Bench {
     pub(crate) fn din(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_din"));
         command.args(arguments).current_dir(self.directory.path());
+        // Workers that crash on purpose would spend seconds on each backtrace.
+        command.env("RUST_BACKTRACE", "0");
         command
     }
 

@@ -1,103 +1,14 @@
 //! Gateways that misbehave: the run says what they did, ends in time, and its accounts close.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::common::{Bench, SHORT, count, end, expected_code};
-
-/// A gateway made by hand: it answers each message of a device with the messages that `answers`
-/// gives, all in one write. The connection's number is counted from 0, the preflight's.
-fn gateway(answers: impl Fn(usize, &Value) -> Vec<Value> + Send + Clone + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for (number, connection) in listener.incoming().enumerate() {
-            let answers = answers.clone();
-            thread::spawn(move || {
-                converse(connection.unwrap(), |message| answers(number, message));
-            });
-        }
-    });
-    addr
-}
-
-/// Reads MQTT packets until the connection ends; every PUBLISH is answered.
-fn converse(mut connection: TcpStream, answers: impl Fn(&Value) -> Vec<Value>) {
-    while let Ok((kind, body)) = read_packet(&mut connection) {
-        let reply = match kind >> 4 {
-            1 => vec![0x20, 2, 0, 0],
-            3 => {
-                let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
-                let message = serde_json::from_slice(&body[2 + topic..]).unwrap();
-                answers(&message).iter().flat_map(publish).collect()
-            }
-            _ => continue,
-        };
-        if connection.write_all(&reply).is_err() {
-            return;
-        }
-    }
-}
-
-fn read_packet(connection: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
-    let mut byte = [0];
-    connection.read_exact(&mut byte)?;
-    let kind = byte[0];
-    let (mut length, mut shift) = (0, 0);
-    loop {
-        connection.read_exact(&mut byte)?;
-        length |= usize::from(byte[0] & 0x7F) << shift;
-        shift += 7;
-        if byte[0] & 0x80 == 0 {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body)?;
-    Ok((kind, body))
-}
-
-fn publish(message: &Value) -> Vec<u8> {
-    let (topic, payload) = ("devices/p2p/x", message.to_string());
-    let mut length = 2 + topic.len() + payload.len();
-    let mut packet = vec![0x30];
-    while length >= 0x80 {
-        packet.push(u8::try_from(length & 0x7F).unwrap() | 0x80);
-        length >>= 7;
-    }
-    packet.push(u8::try_from(length).unwrap());
-    packet.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
-    packet.extend(topic.as_bytes());
-    packet.extend(payload.as_bytes());
-    packet
-}
-
-/// A hello that grants audio on a port where nobody answers.
-fn grant(number: usize) -> Value {
-    let nonce = format!("01000000{number:08x}{}", "0".repeat(16));
-    json!({
-        "type": "hello", "version": 3, "session_id": format!("s{number}"), "transport": "udp",
-        "udp": { "server": "127.0.0.1", "port": 9, "encryption": "aes-128-ctr",
-                 "key": format!("{number:032x}"), "nonce": nonce },
-        "audio_params": { "format": "opus", "sample_rate": 24000, "channels": 1, "frame_duration": 60 },
-    })
-}
-
-fn is_hello(message: &Value) -> bool {
-    message["type"] == "hello"
-}
-
-fn run_against(bench: &Bench, target: SocketAddr, sets: &[&str]) -> (Option<i32>, String) {
-    let mut command = bench.din_run();
-    command.args(["--target", &format!("mqtt://{target}"), "--set", "drain=100ms"]);
-    command.args(sets.iter().flat_map(|set| ["--set", set]));
-    let ended = end(command);
-    (ended.code, ended.stdout + &ended.stderr)
-}
+use crate::hand_made::{gateway, grant, is_hello, run_against};
 
 #[test]
 fn one_that_refuses_everyone_fails_the_run_and_does_not_make_it_invalid() {

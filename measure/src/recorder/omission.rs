@@ -55,3 +55,39 @@ fn a_client_that_waits_for_answers_hardly_sees_the_stall() {
     assert_eq!(closed.count(), 501);
     assert_quantiles(&closed, &[(0.5, 1.0), (0.75, 1.0), (0.99, 1.0), (1.0, 10_000.0)]);
 }
+
+/// What `HdrHistogram` calls coordinated-omission correction: a value is followed by those that its
+/// wait kept from being measured.
+fn back_filled(latencies_ms: &[u64], interval_ms: u64) -> Histogram<u64> {
+    let mut filled = Histogram::new_with_bounds(1, 60_000, DIGITS).unwrap();
+    for latency in latencies_ms {
+        filled.record_correct(*latency, interval_ms).unwrap();
+    }
+    filled
+}
+
+#[test]
+fn a_value_of_100_back_filled_every_10_makes_ten_down_to_10() {
+    let filled = back_filled(&[100], 10);
+    let values: Vec<_> =
+        filled.iter_recorded().map(|one| (one.value_iterated_to(), one.count_at_value())).collect();
+    assert_eq!(values, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100].map(|value| (value, 1)));
+    assert_eq!(back_filled(&[9], 10).len(), 1, "nothing was kept from being measured");
+}
+
+#[test]
+fn back_filling_mends_a_client_that_waited_and_spoils_what_counts_from_the_plan() {
+    let quantile = |histogram: &Histogram<u64>, share| histogram.value_at_quantile(share);
+    // 500 answers after 1 ms, and one after the 10 s for which the client waited.
+    let waited: Vec<u64> = [1; 500].into_iter().chain([10_000]).collect();
+    let mended = back_filled(&waited, 20);
+    assert_eq!(mended.len(), 1_000);
+    for (share, expected) in [(0.75, 5_000), (0.99, 9_800)] {
+        assert!(quantile(&mended, share).abs_diff(expected) <= 20, "{share}");
+    }
+    // From the plan all of them are there already: filled in again, the stall counts many times.
+    let planned: Vec<u64> = [1; 500].into_iter().chain((1..=500).map(|n| n * 20)).collect();
+    let twice = back_filled(&planned, 20);
+    assert!(twice.len() > 100_000, "{}", twice.len());
+    assert!(quantile(&twice, 0.5) > 2_500, "no median of 1 ms: {}", quantile(&twice, 0.5));
+}

@@ -36,6 +36,10 @@ pub(super) fn write_thresholds(
             remarks(row)
         )?;
     }
+    if run.thresholds.iter().all(|row| row.implied) {
+        let line = "  the scenario has no thresholds: only what every run must hold was checked";
+        writeln!(out, "{}", style.paint(line, Colour::Yellow))?;
+    }
     let implied = run.thresholds.iter().filter(|row| row.implied && row.ok).count();
     if implied > 0 {
         let line = format!("  and {implied} that every run must hold");

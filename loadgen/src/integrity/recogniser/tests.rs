@@ -172,9 +172,25 @@ fn a_voice_of_nobody_in_the_run_is_unrecognised() {
 }
 
 #[test]
-fn silence_is_no_evidence_and_a_hum_is_no_speech() {
-    let silence = vec![vec![0; 1440]; 100];
-    assert_eq!(evidence(0, 0, (0..).zip(&silence)), []);
+fn silence_is_found_where_the_device_spoke_for_two_seconds_and_not_before() {
+    let silence = vec![vec![0; 1440]; 200];
+    for voice in (0..VOICES.len()).step_by(5) {
+        assert_eq!(evidence(voice, 0, (0..).zip(&silence[..33])), [], "{voice}");
+        let found = evidence(voice, 0, (0..).zip(&silence));
+        assert!(found.len() >= 3, "{voice}: {found:?}");
+        assert!(found.iter().all(|it| *it == Evidence::Silent), "{voice}: {found:?}");
+        // Nor where most of it comes back: a gateway that cuts every third answer to nothing.
+        let mut cut = answers(voice, 0, 100);
+        cut.iter_mut().step_by(3).for_each(|pcm| pcm.fill(0));
+        let found = evidence(voice, 0, (0..).zip(&cut));
+        assert!(!found.is_empty() && !found.contains(&Evidence::Silent), "{voice}: {found:?}");
+    }
+    // What was never answered is lost and not silent.
+    assert_eq!(evidence(0, 0, (0..).step_by(50).zip(&silence[..8])), []);
+}
+
+#[test]
+fn a_hum_is_no_speech() {
     let square: Vec<i16> = (0..1440).map(|n| if n / 120 % 2 == 0 { 3000 } else { -3000 }).collect();
     let hum = vec![square; 20];
     assert_eq!(evidence(0, 0, (0..).zip(&hum)), [Evidence::Unrecognised]);

@@ -65,6 +65,7 @@ impl Session {
                 Some(Evidence::Own { .. }) => report.recognised += 1,
                 Some(Evidence::Foreign { voice, .. }) => report.foreign(sample, voice),
                 Some(Evidence::Unrecognised) => report.unrecognised += 1,
+                Some(Evidence::Silent) => report.silent(sample),
                 None => {}
             }
         }
