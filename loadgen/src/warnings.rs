@@ -34,7 +34,7 @@ pub fn of(thresholds: &[Threshold], floor: &io::Result<NoiseFloor>) -> Vec<Warni
     }
 }
 
-/// A warning for each upper limit on a [`TIMED`] metric that is under three times the same number
+/// A warning for each upper limit on a metric of `TIMED` that is under three times the same number
 /// of the noise floor. A limit of a phase is compared with the floor of the whole probe.
 pub fn near_floor(thresholds: &[Threshold], floor: &Measurements) -> Vec<Warning> {
     let floor = Measured::whole(floor);

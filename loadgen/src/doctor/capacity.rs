@@ -9,17 +9,18 @@
 //! devices ≤ (hard limit on files − 64) / 2,  ephemeral ports,  20,000
 //! ```
 //!
-//! The smallest of these; none at all when frames were too late already in the probe. Half of a
-//! thread, because frames that are due together wait for each other; 0.8 of the cores, because
-//! beyond that a run is SUSPECT. Not in it: handshakes of a ramp, memory, and a network that costs
-//! more than the loopback.
+//! The smallest of these. When frames were too late already in the probe of 500 devices, no more
+//! than the 50 of the other probe; when they were in that, none. Half of a thread, because frames
+//! that are due together wait for each other; 0.8 of the cores, because beyond that a run is
+//! SUSPECT. Not in it: handshakes of a ramp, memory, and a network that costs more than the
+//! loopback.
 
 use std::time::Duration;
 
 use measure::validity::{BUSY_SHARE, allowed_send_lag};
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
+use super::facts::{Facts, LoopbackFacts};
 use crate::scenario::MAX_DEVICES;
 
 /// Share of its time that a media thread may be busy.
@@ -105,9 +106,16 @@ pub fn estimate(facts: &Facts) -> Option<Capacity> {
     })
 }
 
-/// Nothing can be trusted to a host where frames were too late already in the probe.
+/// A probe that was late already allows no more than the next smaller one: the crowd as many as the
+/// loopback probe has, and that none.
 fn late(facts: &Facts) -> Option<Limit> {
-    let probe = facts.loopback.known()?;
+    let (few, many) = (facts.loopback.known(), facts.crowd.known());
+    let in_time = few.map_or(0, |few| few.devices);
+    too_late(few, 0).or_else(|| too_late(many, in_time))
+}
+
+fn too_late(probe: Option<&LoopbackFacts>, devices: u32) -> Option<Limit> {
+    let probe = probe?;
     let lag = Duration::from_secs_f64(probe.send_lag.p99? / 1e3);
     let allowed = allowed_send_lag(Duration::from_millis(probe.frame_ms.into()));
     let resource = format!(
@@ -116,7 +124,7 @@ fn late(facts: &Facts) -> Option<Limit> {
         lag.as_secs_f64() * 1e3,
         allowed.as_secs_f64() * 1e3
     );
-    (lag > allowed).then_some(Limit { resource, devices: 0 })
+    (lag > allowed).then_some(Limit { resource, devices: devices.into() })
 }
 
 /// Devices whose frames cost `share` of a core, at `cost_us` a frame.

@@ -240,6 +240,14 @@ fn the_scarcest_resource_is_named() {
             0,
             "lateness, 50 devices were sent 3.10 ms late at p99, allowed is 3.00 ms",
         ),
+        (
+            Facts {
+                crowd: Known::Measured(LoopbackFacts { devices: 500, ..loopback(9.0, 3.1) }),
+                ..good()
+            },
+            50,
+            "lateness, 500 devices were sent 3.10 ms late at p99",
+        ),
     ] {
         let (seen, limited_by) = named(&facts);
         assert_eq!(seen, devices, "{limited_by}");

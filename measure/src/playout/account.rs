@@ -143,6 +143,10 @@ impl Account {
 
     /// Between two frames lie this stretch of output and so many frames that were skipped.
     fn gap(&mut self, starts: Duration, ends: Duration, skipped: u64) {
+        if skipped == 0 && ends <= starts {
+            // Frame after frame, as nearly always: nothing below would change.
+            return;
+        }
         let filled = ends.saturating_sub(starts);
         self.filled += filled;
         let length = filled.max(self.span(skipped));

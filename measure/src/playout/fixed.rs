@@ -47,8 +47,8 @@ impl Fixed {
             let earlier = self.depth.as_nanos() / self.account.frame().as_nanos();
             self.cursor = frame.saturating_sub(u64::try_from(earlier).unwrap_or(u64::MAX));
         }
-        while self.due(self.cursor).is_some_and(|due| due < at) {
-            self.play_next();
+        while let Some(due) = self.due(self.cursor).filter(|due| *due < at) {
+            self.play_next(due);
         }
         if frame >= self.cursor.saturating_add(BUFFER_FRAMES) {
             self.account.overflow += 1;
@@ -77,13 +77,14 @@ impl Fixed {
     /// The account after so many frames were sent.
     pub fn finish(mut self, frames_sent: u64) -> Playout {
         while self.seen.newest().is_some_and(|newest| self.cursor <= newest) {
-            self.play_next();
+            let Some(due) = self.due(self.cursor) else { break };
+            self.play_next(due);
         }
         self.account.finish(frames_sent, self.ended)
     }
 
-    fn play_next(&mut self) {
-        if let Some(due) = self.due(self.cursor).filter(|_| self.seen.has(self.cursor)) {
+    fn play_next(&mut self, due: Duration) {
+        if self.seen.has(self.cursor) {
             self.account.plays(self.cursor, self.ended, due);
             self.ended = due + self.account.frame();
         }
