@@ -10,11 +10,19 @@ demo: setup
     cargo build --release --locked --bins
     target/release/din run scenarios/first-call.toml
 
-# All tests, and every scenario file parsed
+# All tests, every scenario file parsed, and the gate script on a scenario without limits on times
 test: setup
     cargo build --locked --workspace --bins
     cargo test --locked --workspace
     target/debug/din check scenarios/*.toml
+    rm -rf target/smoke
+    DIN=target/debug/din DIN_RESULTS=target/smoke DIN_ON_INVALID=verdict docs/ci/gate.sh scenarios/smoke.toml
+
+# The index of the scenarios, generated from them
+index: setup
+    cargo build --locked --workspace --bins
+    target/debug/din list --markdown scenarios > target/index.md
+    mv target/index.md scenarios/README.md
 
 # Format, lints and documentation, as the gate has them
 lint: setup

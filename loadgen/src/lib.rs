@@ -6,7 +6,9 @@
 //! [`run_record`]. Beside it stands [`doctor`], which looks at the host alone.
 
 pub mod baseline;
+pub mod ci_outputs;
 pub mod collect;
+pub mod colour;
 pub mod device;
 pub mod doctor;
 pub mod experience;
@@ -14,6 +16,7 @@ pub mod gateway_process;
 pub mod histogram_log;
 pub mod in_flight;
 pub mod integrity;
+pub mod library;
 pub mod line;
 pub mod live;
 pub mod media;
@@ -29,6 +32,7 @@ pub mod run_record;
 pub mod scenario;
 pub mod schedule;
 pub mod stage;
+pub mod starter;
 pub mod telemetry;
 pub mod timeline;
 pub mod timer_probe;

@@ -1,29 +1,33 @@
 //! `din`: the command line.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadgen::ci_outputs::CiOutputs;
 use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
+use loadgen::library::Library;
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::scenario::Scenario;
-use loadgen::{plan, voice};
+use loadgen::{colour, plan, starter, voice};
 use reports::terminal::{self, Style};
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
 #[derive(Parser)]
-#[command(name = "din", version, after_help = EXIT_CODES)]
+#[command(name = "din", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input, 3 run INVALID, \
-130 interrupted (the report of what ran is still written)";
+const AFTER_HELP: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input, 3 run INVALID, \
+130 interrupted (the report of what ran is still written)
+
+Colour is for terminals; NO_COLOR=1 leaves it out there, CLICOLOR_FORCE=1 puts it into logs.";
 
 const BAD_INPUT: u8 = 2;
 const INTERRUPTED: u8 = 130;
@@ -32,6 +36,10 @@ const INTERRUPTED: u8 = 130;
 enum Command {
     /// Validate scenarios and print what they will do
     Check(CheckArgs),
+    /// Show the scenarios of a directory with their questions
+    List(ListArgs),
+    /// Write a commented scenario to begin with
+    New(NewArgs),
     /// Run a scenario and judge it
     Run(RunArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
@@ -45,6 +53,23 @@ struct CheckArgs {
     scenarios: Vec<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// The directory
+    #[arg(value_name = "DIR", default_value = starter::SCENARIOS)]
+    directory: PathBuf,
+    /// As an index in Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+#[derive(Args)]
+struct NewArgs {
+    /// Its name: scenarios/NAME.toml is written; or the path of a .toml file
+    #[arg(default_value = starter::DEFAULT_NAME)]
+    name: String,
 }
 
 #[derive(Args)]
@@ -72,8 +97,15 @@ struct RunArgs {
     #[arg(long)]
     quiet: bool,
     /// Print the run record instead of the summary
-    #[arg(long)]
+    #[arg(long, conflicts_with = "github")]
     json: bool,
+    /// Write JUnit XML, in which each threshold is a test case
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// For GitHub Actions: annotate the scenario's lines, and append a Markdown summary to the
+    /// step's, or print it where there is no step
+    #[arg(long)]
+    github: bool,
 }
 
 #[derive(Args)]
@@ -126,13 +158,16 @@ impl Overrides {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check(&args),
+        Command::List(args) => list(&args),
+        Command::New(args) => new(&args),
         Command::Run(args) => run_one(args),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let label = if stderr().is_terminal() { "\x1b[1;31merror\x1b[0m" } else { "error" };
+            let coloured = colour::wanted(stderr().is_terminal());
+            let label = if coloured { "\x1b[1;31merror\x1b[0m" } else { "error" };
             // Nobody to tell when standard error is closed.
             let _ = writeln!(stderr(), "{label}: {error:#}");
             let interrupted = matches!(error.downcast_ref(), Some(RunError::Interrupted))
@@ -151,9 +186,42 @@ fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+fn list(args: &ListArgs) -> anyhow::Result<u8> {
+    let directory = args.directory.display();
+    let library = Library::read(&args.directory).with_context(|| {
+        format!(
+            "cannot list {directory}; `din list DIR` takes a directory, `din new` makes {}",
+            starter::SCENARIOS
+        )
+    })?;
+    if library.is_empty() {
+        anyhow::bail!(
+            "there is no .toml file in {directory}; `din new` writes one into {}",
+            starter::SCENARIOS
+        );
+    }
+    print(&if args.markdown { library.markdown() } else { library.table() });
+    match library.broken() {
+        0 => Ok(0),
+        broken => {
+            anyhow::bail!("{broken} of {} files in {directory} cannot be run", library.len())
+        }
+    }
+}
+
+fn new(args: &NewArgs) -> anyhow::Result<u8> {
+    let path = starter::write(Path::new(""), &args.name)?;
+    let path = path.display();
+    print(&format!(
+        "wrote {path}\n\n  din check {path}   what it will do\n  din run {path}     do it\n"
+    ));
+    Ok(0)
+}
+
 fn run_one(args: RunArgs) -> anyhow::Result<u8> {
     let scenario = Scenario::load(&args.scenario, &args.overrides.all())?;
-    let RunDone { record, directory } = run(&RunRequest {
+    let mut outputs = CiOutputs::open(args.junit.as_deref(), args.github)?;
+    let done = run(&RunRequest {
         scenario,
         target: args.target,
         out: args.out,
@@ -162,16 +230,21 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         priority: args.priority.into(),
         quiet: args.quiet || args.json,
     })?;
+    let RunDone { record, directory } = &done;
     if args.json {
-        let json = serde_json::to_string_pretty(&record).context("cannot write the record")?;
+        let json = serde_json::to_string_pretty(record).context("cannot write the record")?;
         print(&(json + "\n"));
     } else if args.quiet {
-        print(&(terminal::one_line(&record) + "\n"));
-    } else {
-        let style = Style { colour: stdout().is_terminal() };
-        print(&terminal::summary(&record, style));
+        print(&(terminal::one_line(record) + "\n"));
+    } else if !outputs.summary_is_printed() {
+        let style = Style { colour: colour::wanted(stdout().is_terminal()) };
+        print(&terminal::summary(record, style));
         print(&format!("\n  run directory  {}\n", directory.display()));
     }
+    let for_ci = outputs
+        .write(&done)
+        .with_context(|| format!("the run is done and kept in {}", directory.display()))?;
+    print(&for_ci);
     Ok(record.exit_code)
 }
 

@@ -70,6 +70,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         duration_ms: millis(performed.duration),
         scenario: ScenarioRecord {
             name: scenario.name.clone(),
+            file: Some(scenario.path.display().to_string()),
             title: scenario.title.clone(),
             question: scenario.question.clone(),
             text: scenario.text.clone(),

@@ -187,10 +187,6 @@ fn judge(
         }
     };
     let held = observed.is_some_and(|(seen, _)| holds(threshold, seen, measured));
-    let came_to = match threshold.limit {
-        Limit::Number(_) => None,
-        Limit::Times { .. } => limit(threshold, measured),
-    };
     let (phase, within) = match &threshold.scope {
         Scope::Run => (None, None),
         Scope::Phase(name) => (Some(name.clone()), None),
@@ -200,6 +196,7 @@ fn judge(
         metric: threshold.subject(),
         phase,
         limit: threshold.text.clone(),
+        bound: limit(threshold, measured),
         observed: observed.map(|(seen, _)| seen),
         unit: threshold.metric.quantity().unit().to_owned(),
         samples: observed.map_or(0, |(_, samples)| samples),
@@ -207,10 +204,10 @@ fn judge(
         implied,
         within,
         over_ms: threshold.over.map(millis),
-        came_to,
         worst,
         warn: threshold.warn,
         aborted: course.aborted,
+        line: threshold.line,
     }
 }
 
@@ -475,7 +472,7 @@ mod tests {
             };
             let measured = Measured { phases, ..Measured::whole(&overall) };
             let record = evaluate(&[threshold], &[], &[], &measured).1.remove(0);
-            (record.ok, record.came_to.map(f64::round))
+            (record.ok, record.bound.map(f64::round))
         };
         assert_eq!(judged(latency(10), 19), (true, Some(20.0)));
         assert_eq!(judged(latency(10), 21), (false, Some(20.0)));

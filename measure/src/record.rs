@@ -76,6 +76,9 @@ pub struct RunRecord {
 pub struct ScenarioRecord {
     /// The scenario's name: its file without the extension.
     pub name: String,
+    /// The file's path as it was given; `null` in older records.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Its title.
     pub title: String,
     /// The question it answers.
@@ -103,7 +106,7 @@ pub struct TargetRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every threshold held.
+    /// Every threshold held that does not merely warn.
     Pass,
     /// A threshold did not hold, or had no samples.
     Fail,
@@ -119,6 +122,9 @@ pub struct ThresholdRecord {
     pub phase: Option<String>,
     /// The limit as it was written, for example `< 40ms`.
     pub limit: String,
+    /// The limit's number, in `unit`; `null` in older records.
+    #[serde(default)]
+    pub bound: Option<f64>,
     /// What was seen, in `unit`; `null` without samples.
     pub observed: Option<f64>,
     /// The unit of `observed`.
@@ -135,10 +141,6 @@ pub struct ThresholdRecord {
     /// The length of the sliding windows that each had to hold; `observed` is the worst of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_ms: Option<f64>,
-    /// What a multiple came to, in `unit`; `null` for a plain limit, and where there was nothing
-    /// to be a multiple of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub came_to: Option<f64>,
     /// When it was worst, second by second; `null` where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst: Option<WorstMoment>,
@@ -148,6 +150,10 @@ pub struct ThresholdRecord {
     /// The run was ended for it.
     #[serde(default)]
     pub aborted: bool,
+    /// The line of its key in the scenario file, from 1; `null` where no line has it: implied, or
+    /// added on the command line.
+    #[serde(default)]
+    pub line: Option<u32>,
 }
 
 impl ThresholdRecord {

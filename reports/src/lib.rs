@@ -1,4 +1,9 @@
 //! From a run record to something people read. Everything here is a function of the record alone,
 //! so that old runs can be rendered again.
 
+pub mod date;
+mod figures;
+pub mod github;
+pub mod junit;
+pub mod markdown;
 pub mod terminal;

@@ -7,9 +7,10 @@ mod thresholds;
 use std::fmt::Write;
 
 use measure::Metric;
-use measure::record::{MetricRecord, RunRecord, Summary, ThresholdRecord, Verdict};
+use measure::record::{RunRecord, ThresholdRecord};
 use measure::validity::State;
 
+use crate::figures::{distribution, millis_text, thousands, value, verdict};
 use experience::write_experience;
 use pool::write_pool;
 use thresholds::write_thresholds;
@@ -62,33 +63,33 @@ pub fn summary(run: &RunRecord, style: Style) -> String {
     text
 }
 
-/// One line for logs: `PASS VALID first-call: …`.
+/// One line for logs, without a line break. Its form is a contract (`docs/ci.md`):
+///
+/// ```text
+/// PASS|FAIL|NO VERDICT VALID|SUSPECT|INVALID SCENARIO: DETAIL (exit CODE)
+/// ```
+///
+/// DETAIL says how many thresholds held, or `failed:` and which; `; warned:` and which may follow.
 pub fn one_line(run: &RunRecord) -> String {
-    let broken = |warn| {
-        let broken = run.thresholds.iter().filter(move |one| !one.ok && one.warn == warn);
-        broken.map(ThresholdRecord::subject).collect::<Vec<_>>().join(", ")
+    let missed = |warn: bool| {
+        let missed = run
+            .thresholds
+            .iter()
+            .filter(|one| !one.ok && one.warn == warn)
+            .map(ThresholdRecord::subject);
+        missed.collect::<Vec<_>>().join(", ")
     };
-    let (failed, warned) = (broken(false), broken(true));
-    let mut detail = if failed.is_empty() {
-        let held = run.thresholds.iter().filter(|one| one.ok).count();
+    let (failed, warned) = (missed(false), missed(true));
+    let held = run.thresholds.iter().filter(|one| one.ok).count();
+    let detail = if failed.is_empty() {
         format!("{held} of {} thresholds held", run.thresholds.len())
     } else {
         format!("failed: {failed}")
     };
-    if !warned.is_empty() {
-        detail = format!("{detail}; warnings: {warned}");
-    }
+    let warned = if warned.is_empty() { warned } else { format!("; warned: {warned}") };
     let verdict = verdict(run);
     let name = &run.scenario.name;
-    format!("{verdict} {} {name}: {detail} (exit {})", run.validity.state, run.exit_code)
-}
-
-fn verdict(run: &RunRecord) -> &'static str {
-    match (run.validity.state, run.verdict) {
-        (State::Invalid, _) => "NO VERDICT",
-        (_, Verdict::Pass) => "PASS",
-        (_, Verdict::Fail) => "FAIL",
-    }
+    format!("{verdict} {} {name}: {detail}{warned} (exit {})", run.validity.state, run.exit_code)
 }
 
 fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::Result {
@@ -253,60 +254,5 @@ fn write_failures(out: &mut String, run: &RunRecord) -> std::fmt::Result {
     Ok(())
 }
 
-fn distribution(run: &RunRecord, metric: Metric) -> Option<&Summary> {
-    match run.metrics.get(metric.name()) {
-        Some(MetricRecord::Distribution(summary)) => Some(summary),
-        _ => None,
-    }
-}
-
-fn value(run: &RunRecord, metric: Metric) -> Option<u64> {
-    match run.metrics.get(metric.name()) {
-        Some(MetricRecord::Value { value, .. }) => Some(whole(*value)),
-        _ => None,
-    }
-}
-
-/// A count as the record has it.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts are whole and not negative"
-)]
-fn whole(count: f64) -> u64 {
-    count as u64
-}
-
-fn with_unit(value: f64, unit: &str) -> String {
-    match unit {
-        "ms" => format!("{} ms", millis_text(value)),
-        "" if value.fract() == 0.0 => thousands(whole(value)),
-        "" => format!("{value:.3}"),
-        unit => format!("{value:.1} {unit}"),
-    }
-}
-
-/// Three significant digits or so: `0.052`, `4.31`, `153`.
-fn millis_text(millis: f64) -> String {
-    match millis {
-        millis if millis < 1.0 => format!("{millis:.3}"),
-        millis if millis < 100.0 => format!("{millis:.2}"),
-        millis => format!("{millis:.0}"),
-    }
-}
-
-/// `12345678` as `12 345 678`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

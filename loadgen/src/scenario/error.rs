@@ -118,12 +118,17 @@ impl Place {
         let on_line = &text[start..end.min(line_start + line_text.len()).max(start)];
         Self {
             start,
-            line: text[..start].matches('\n').count() + 1,
+            line: line_of(text, start),
             column: text[line_start..start].chars().count() + 1,
             width: on_line.chars().count().max(1),
             text: line_text.to_owned(),
         }
     }
+}
+
+/// The line of the byte `at`, from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text[..floor_char(text, at)].matches('\n').count() + 1
 }
 
 fn floor_char(text: &str, at: usize) -> usize {

@@ -37,6 +37,7 @@ use toml::Spanned;
 use super::action::{self, ActionTable};
 use super::devices::DevicesTable;
 use super::duration::{Span, shown};
+use super::error::line_of;
 use super::gateway::GatewayTable;
 use super::generator::GeneratorTable;
 use super::phase::{self, PhaseTable};
@@ -107,6 +108,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let devices = file.devices.checked(path, &text)?;
     Ok(Scenario {
         title: if file.title.is_empty() { name.clone() } else { file.title },
+        path: path.to_owned(),
         name,
         question: file.question,
         seed: file.seed.0,
@@ -162,13 +164,80 @@ fn thresholds(
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let parsed = entries.iter().map(|(key, said)| {
-        Threshold::parse(key.get_ref(), said.get_ref(), phases).map_err(|error| {
+        let threshold = Threshold::parse(key.get_ref(), said.get_ref(), phases);
+        let threshold = threshold.map_err(|error| {
             let span = match error.place {
                 ErrorPlace::Key => key.span(),
                 place => said.get_ref().span(place).unwrap_or(said.span()),
             };
             ScenarioError::at(path, text, span, error.message).with_help(error.help)
-        })
+        })?;
+        let line = u32::try_from(line_of(text, key.span().start)).ok();
+        Ok(Threshold { line, ..threshold })
     });
     parsed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[[phase]]\ndevices = 1\nhold = \"1s\"\n\n[thresholds]\n\
+        \"response_latency.p99\" = \"< 40ms\"\n\
+        \"frames_lost\" = { limit = \"= 0\", warn = true }\n";
+
+    fn load(text: &str, overrides: &[&str]) -> Result<Scenario, ScenarioError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.toml");
+        std::fs::write(&path, text).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|&set| set.to_owned()).collect();
+        Scenario::load(&path, &overrides)
+    }
+
+    fn shown(scenario: &Scenario) -> Vec<(String, Option<u32>)> {
+        scenario.thresholds.iter().map(|one| (one.to_string(), one.line)).collect()
+    }
+
+    #[test]
+    fn thresholds_know_their_lines_and_whether_they_only_warn() {
+        let scenario = load(TEXT, &[]).unwrap();
+        assert_eq!(
+            shown(&scenario),
+            [
+                ("response_latency.p99 < 40ms".to_owned(), Some(6)),
+                ("frames_lost = 0 (a warning)".to_owned(), Some(7)),
+            ]
+        );
+    }
+
+    /// What the command line changed is in no file, so its lines are those of the file.
+    #[test]
+    fn overrides_keep_lines_and_order_and_what_they_add_has_no_line() {
+        let sets =
+            ["phase.0.devices=2", "thresholds.hello_time.p99=< 1s", "thresholds.frames_lost=<= 9"];
+        let scenario = load(TEXT, &sets).unwrap();
+        assert_eq!(
+            shown(&scenario),
+            [
+                ("response_latency.p99 < 40ms".to_owned(), Some(6)),
+                ("frames_lost <= 9".to_owned(), Some(7)),
+                ("hello_time.p99 < 1s".to_owned(), None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_limit_that_is_no_limit_is_shown_where_it_stands() {
+        for (limit, said) in [
+            ("{ limit = \"= 0\", wran = true }", "unknown key `wran`"),
+            ("{ warn = true }", "missing field `limit`"),
+            ("{ limit = \"= 0\", warn = 1 }", "expected a boolean"),
+            ("{ limit = \"0\" }", "does not begin with"),
+            ("0", "a limit in quotes, for example"),
+        ] {
+            let text = TEXT.replace("{ limit = \"= 0\", warn = true }", limit);
+            let error = load(&text, &[]).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("test.toml:7:"), "{limit}: {error}");
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub const MAX_SPAN: Duration = Duration::from_hours(24);
 /// What a run does and what it must show.
 #[derive(Clone, Debug)]
 pub struct Scenario {
+    /// The file's path, as it was given.
+    pub path: PathBuf,
     /// The file's name without its extension.
     pub name: String,
     /// One line for people.
@@ -135,16 +137,27 @@ impl Scenario {
             [alone] => alone.text.clone(),
             _ => extends::merged(&sources)?,
         };
-        let scenario = file::parse(path, text.clone()).map_err(|error| {
+        let mut scenario = file::parse(path, text.clone()).map_err(|error| {
             if sources.len() > 1 { error.found_in(&text, &sources) } else { error }
         })?;
+        if sources.len() > 1 {
+            // What was put together is in no file: its lines lead nowhere.
+            scenario.thresholds.iter_mut().for_each(|threshold| threshold.line = None);
+        }
         if overrides.is_empty() {
             return Ok(scenario);
         }
         let changed = overrides::apply(path, &text, overrides)?;
-        let scenario =
+        let mut changed =
             file::parse(path, changed).map_err(|error| error.caused_by_overrides(overrides))?;
-        Ok(Scenario { text, overrides: overrides.to_vec(), ..scenario })
+        for threshold in &mut changed.thresholds {
+            // The changed text is in no file: its lines lead nowhere.
+            let written = scenario.thresholds.iter().find(|own| threshold.is_about_the_same(own));
+            threshold.line = written.and_then(|own| own.line);
+        }
+        // As in the file, then what the command line added: changing sorted them by name.
+        changed.thresholds.sort_by_key(|threshold| threshold.line.unwrap_or(u32::MAX));
+        Ok(Scenario { text, overrides: overrides.to_vec(), ..changed })
     }
 
     /// From the start of the run to the end of the last phase.

@@ -49,6 +49,8 @@ pub struct Threshold {
     pub abort_after: Option<Duration>,
     /// Not being kept is shown, and fails nothing.
     pub warn: bool,
+    /// The line of its key in the scenario file, from 1; `None` where no line has it.
+    pub line: Option<u32>,
 }
 
 /// The part of a run that a limit is about, by the planned instants of frames.
@@ -121,6 +123,7 @@ impl Threshold {
             over: None,
             abort_after: None,
             warn: false,
+            line: None,
         }
     }
 
@@ -143,6 +146,7 @@ impl Threshold {
             over: table.over,
             abort_after: table.abort.then(|| table.after.unwrap_or_default()),
             warn: table.warn,
+            line: None,
         };
         threshold.check(table, phases)?;
         Ok(threshold)
@@ -208,6 +212,13 @@ impl Threshold {
             return Err(ErrorPlace::After.error(message, "make it shorter"));
         }
         Ok(())
+    }
+
+    /// Whether `other` limits the same number.
+    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+        self.scope == other.scope
+            && self.metric == other.metric
+            && self.statistic == other.statistic
     }
 
     /// The metric and the statistic, as they stand in reports.

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bad_input;
+mod ci;
 mod comings;
 mod common;
 mod detectors;
@@ -14,5 +15,6 @@ mod histograms;
 mod odd_gateways;
 mod pool;
 mod runs;
+mod scenario_files;
 mod starved;
 mod thresholds;

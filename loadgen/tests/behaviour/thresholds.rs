@@ -71,7 +71,7 @@ fn every_form_has_a_limit_that_holds_and_one_that_does_not() {
     // A window after an event has its own frames: about 16 a device and second, here for 10.
     let (window, phase) = (judged[4]["samples"].as_u64(), judged[2]["samples"].as_u64());
     assert!(window < phase && window > Some(0), "{window:?} of {phase:?}");
-    assert!(judged[6]["came_to"].as_f64() > Some(0.0), "{}", judged[6]);
+    assert!(judged[6]["bound"].as_f64() > Some(0.0), "{}", judged[6]);
     let worst = &judged[9]["worst"];
     assert!(worst["at_ms"].as_f64() > Some(1900.0), "the end of a window of 2 s: {worst}");
     assert_eq!(judged[9]["observed"], worst["observed"]);
@@ -125,7 +125,7 @@ fn a_limit_may_be_a_multiple_of_an_earlier_run() {
     let judged = own(&record);
     assert_eq!((&judged[0]["ok"], &judged[1]["ok"]), (&true.into(), &false.into()), "{judged:?}");
     let before = earlier.record()["metrics"]["gateway_work"]["min"].as_f64().unwrap();
-    let came_to = judged[0]["came_to"].as_f64().unwrap();
+    let came_to = judged[0]["bound"].as_f64().unwrap();
     assert!((came_to - before / 2.0).abs() < 0.001, "{came_to} of {before}");
     assert!(ended.stdout.contains("> 50% baseline ("), "{}", ended.stdout);
 

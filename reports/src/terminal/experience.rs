@@ -6,7 +6,7 @@ use std::fmt::{Result, Write};
 use measure::Metric;
 use measure::record::{DevicesSummary, MetricRecord, RunRecord};
 
-use super::{distribution, millis_text, thousands, value};
+use crate::figures::{distribution, millis_text, thousands, value};
 
 pub(super) fn write_experience(out: &mut String, run: &RunRecord) -> Result {
     write_jitter(out, run)?;

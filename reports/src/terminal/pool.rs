@@ -8,7 +8,7 @@ use measure::gateway_record::{GatewayRecord, ScalingRecord};
 use measure::record::RunRecord;
 use serde_json::Value;
 
-use super::{distribution, thousands};
+use crate::figures::{distribution, thousands};
 
 /// How busy workers should be: a pool that is busier has no room for bursts.
 const BUSY_ENOUGH: f64 = 0.7;
@@ -67,7 +67,7 @@ fn write_known(out: &mut String, run: &RunRecord, gateway: &GatewayRecord) -> Re
         row(out, "faults", &format!("switched on: {}", pairs(&gateway.faults)))?;
     }
     if let Some(way) = &gateway.decomposition {
-        let ms = super::millis_text;
+        let ms = crate::figures::millis_text;
         let text = format!(
             "{} = generator {} + up {} + queue {} + work {} + back {} ms",
             ms(way.whole_ms),

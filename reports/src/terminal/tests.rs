@@ -8,18 +8,24 @@ use measure::noise_floor::Warning;
 use measure::per_device::{PerDevice, Worse};
 use measure::record::{
     FORMAT, FailureRecord, Measurements, PhaseRecord, ScenarioRecord, TargetRecord,
-    ThresholdRecord, WorstMoment,
+    ThresholdRecord, Verdict, WorstMoment,
 };
 use measure::validity::{Reason, Validity};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-fn threshold(metric: &str, limit: &str, observed: Option<f64>, ok: bool) -> ThresholdRecord {
+pub(crate) fn threshold(
+    metric: &str,
+    limit: &str,
+    observed: Option<f64>,
+    ok: bool,
+) -> ThresholdRecord {
     let unit = if metric.contains(".p") { Quantity::Time.unit() } else { "" }.to_owned();
     ThresholdRecord {
         metric: metric.to_owned(),
         phase: None,
         limit: limit.to_owned(),
+        bound: limit.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok(),
         observed,
         unit,
         samples: if observed.is_some() { 9412 } else { 0 },
@@ -27,10 +33,10 @@ fn threshold(metric: &str, limit: &str, observed: Option<f64>, ok: bool) -> Thre
         implied: false,
         within: None,
         over_ms: None,
-        came_to: None,
         worst: None,
         warn: false,
         aborted: false,
+        line: None,
     }
 }
 
@@ -82,7 +88,7 @@ fn gateway() -> GatewayRecord {
     }
 }
 
-fn run() -> RunRecord {
+pub(crate) fn run() -> RunRecord {
     let mut measured = Measurements::new();
     for (metric, count) in [
         (Metric::SessionsPlanned, 50),
@@ -139,6 +145,7 @@ fn run() -> RunRecord {
         duration_ms: 13_000.0,
         scenario: ScenarioRecord {
             name: "first-call".to_owned(),
+            file: Some("scenarios/first-call.toml".to_owned()),
             title: "First call".to_owned(),
             question: "Do 50 devices get their own speech back?".to_owned(),
             text: String::new(),
@@ -243,6 +250,17 @@ fn what_was_asked_of_the_gateway_is_shown_with_what_came_of_it() {
 }
 
 #[test]
+fn a_limit_that_only_warns_is_told_and_the_run_passes() {
+    let mut run = run();
+    run.thresholds[1] =
+        ThresholdRecord { warn: true, ..threshold("frames_lost", "= 0", Some(12.0), false) };
+    insta::assert_snapshot!(one_line(&run), @"PASS VALID first-call: 2 of 3 thresholds held; warned: frames_lost (exit 0)");
+    assert!(summary(&run, PLAIN).contains("\n  warn  frames_lost"), "{}", summary(&run, PLAIN));
+    run.thresholds[0].ok = false;
+    insta::assert_snapshot!(one_line(&run), @"PASS VALID first-call: failed: response_latency.p99; warned: frames_lost (exit 0)");
+}
+
+#[test]
 fn an_invalid_run_has_no_verdict() {
     let mut run = run();
     run.validity.state = State::Invalid;
@@ -270,7 +288,7 @@ fn a_threshold_says_what_a_multiple_came_to_when_it_was_worst_and_what_it_did() 
     run.thresholds = vec![
         ThresholdRecord {
             phase: Some("burst".to_owned()),
-            came_to: Some(24.5),
+            bound: Some(24.5),
             worst,
             ..p99("< 2x calm", 80.0, false)
         },

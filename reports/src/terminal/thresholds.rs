@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use measure::record::{RunRecord, ThresholdRecord};
 
-use super::{Colour, Style, thousands, with_unit};
+use super::{Colour, Style};
+use crate::figures::{observed, thousands, with_unit};
 
 pub(super) fn write_thresholds(
     out: &mut String,
@@ -50,16 +51,10 @@ pub(super) fn write_thresholds(
 
 /// The limit as it was written, and what a multiple came to.
 fn limit(threshold: &ThresholdRecord) -> String {
-    match threshold.came_to {
+    let multiple = threshold.limit.trim_start_matches(['<', '>', '=', ' ']).contains(' ');
+    match threshold.bound.filter(|_| multiple) {
         Some(number) => format!("{} ({})", threshold.limit, with_unit(number, &threshold.unit)),
         None => threshold.limit.clone(),
-    }
-}
-
-fn observed(threshold: &ThresholdRecord) -> String {
-    match threshold.observed {
-        Some(observed) => with_unit(observed, &threshold.unit),
-        None => "no samples".to_owned(),
     }
 }
 
