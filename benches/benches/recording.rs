@@ -97,7 +97,7 @@ fn bench(c: &mut Criterion, name: &str, mut note: impl FnMut()) {
         b.iter_custom(|times| {
             let before = thread_cpu_time();
             (0..times).for_each(|_| note());
-            thread_cpu_time() - before
+            thread_cpu_time().saturating_sub(before)
         });
     });
 }

@@ -5,7 +5,7 @@
 //! difference between two readings, over the time between them by the gateway's own clock.
 //!
 //! Memory does not grow with the run: distributions by phase, two readings, and the frames whose
-//! answer is still under way, [`MOST_UNDER_WAY`] at most and each for one more reading only.
+//! answer is still under way, 131,072 at most and each for one more reading only.
 
 mod decomposition;
 

@@ -151,9 +151,13 @@ impl Stage<'_> {
         }
         let fleet = Arc::into_inner(fleet).expect("all calls have ended");
         let (sent, unlogged) = fleet.pacer.stop();
-        unlogged.iter().for_each(|interval| histograms.sent(interval));
+        for interval in &unlogged {
+            histograms.sent(interval);
+        }
         let (received, unlogged) = fleet.listener.stop();
-        unlogged.iter().for_each(|interval| histograms.answered(interval));
+        for interval in &unlogged {
+            histograms.answered(interval);
+        }
         let checked = checker.stop();
         let planned_end = schedule.phases.end();
         let load_end = ended_early.as_ref().map_or(planned_end, |end| end.at().min(planned_end));

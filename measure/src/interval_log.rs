@@ -134,7 +134,9 @@ mod tests {
 
     fn times(millis: &[u64]) -> Distribution {
         let mut times = Distribution::new(Quantity::Time);
-        millis.iter().for_each(|millis| times.record(millis * 1_000_000));
+        for millis in millis {
+            times.record(millis * 1_000_000);
+        }
         times
     }
 

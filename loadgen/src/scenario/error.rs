@@ -13,7 +13,7 @@ use super::extends::Source;
 #[derive(Debug)]
 pub struct ScenarioError {
     file: PathBuf,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     message: String,
     help: Option<String>,
 }
@@ -35,7 +35,7 @@ struct Place {
 impl ScenarioError {
     /// Something wrong with the bytes `span` of `text`.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
-        let place = Some(Place::of(text, span));
+        let place = Some(Box::new(Place::of(text, span)));
         Self { file: path.to_owned(), place, message, help: None }
     }
 
@@ -69,7 +69,7 @@ impl ScenarioError {
         let steps = steps_to(merged, place.start);
         let found = sources.iter().find_map(|source| {
             let span = span_of(&source.text, &steps)?;
-            Some((source.path.clone(), Place::of(&source.text, span)))
+            Some((source.path.clone(), Box::new(Place::of(&source.text, span))))
         });
         if let Some((file, place)) = found {
             self.file = file;
@@ -142,7 +142,7 @@ fn floor_char(text: &str, at: usize) -> usize {
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
-        match &self.place {
+        match self.place.as_deref() {
             None => write!(f, "{file}: {}", self.message)?,
             Some(Place { line, column, width, text, .. }) => {
                 let margin = " ".repeat(line.to_string().len());

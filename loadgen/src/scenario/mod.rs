@@ -142,7 +142,9 @@ impl Scenario {
         })?;
         if sources.len() > 1 {
             // What was put together is in no file: its lines lead nowhere.
-            scenario.thresholds.iter_mut().for_each(|threshold| threshold.line = None);
+            for threshold in &mut scenario.thresholds {
+                threshold.line = None;
+            }
         }
         if overrides.is_empty() {
             return Ok(scenario);

@@ -78,7 +78,7 @@ fn the_intervals_of_a_run_add_up_to_its_metrics() {
     let record = bench.record();
     let series = series(&bench);
     assert_adds_up(&series, &record);
-    assert!(series["response_latency"].sum.len() > 0, "{}", ended.stdout);
+    assert!(!series["response_latency"].sum.is_empty(), "{}", ended.stdout);
     for (tag, Series { intervals, end_s, .. }) in &series {
         // Three seconds of load; a host that is short of time makes fewer and longer ones.
         assert!(*end_s >= 3.0, "{tag} ends with the run, not after {end_s} s");

@@ -27,7 +27,7 @@ const EDGES_NS: [u64; 29] = {
     let mut nanos = [0; 29];
     let mut n = 0;
     while n < nanos.len() {
-        nanos[n] = EDGES[n].as_millis() as u64 * 1_000_000;
+        nanos[n] = EDGES[n].as_secs() * 1_000_000_000 + EDGES[n].subsec_nanos() as u64;
         n += 1;
     }
     nanos
