@@ -163,6 +163,7 @@ impl<'a> Watch<'a> {
         // After this moment nobody is waited for.
         let mut patience = self.schedule.phases.end() + self.scenario.drain + FAREWELL;
         let mut calls_over = false;
+        let mut gateway_gone = false;
         loop {
             // A phase without devices has its time too, as long as there is a gateway to watch.
             let load_over = self.fleet.clock.now() >= self.schedule.phases.end()
@@ -177,19 +178,26 @@ impl<'a> Watch<'a> {
                     None => calls_over = true,
                 },
                 _ = ticks.tick() => {
+                    if gateway_gone {
+                        // Every device has had a tick to see its connection end: its session was
+                        // lost, and not cut short by us.
+                        let _ = stop.send(true);
+                    }
                     if self.fleet.clock.now() >= look_due {
                         look_due += LOOK_EVERY;
                         let abort = self.look().await;
                         if let (Some(why), None) = (abort, &ended_early) {
                             let ended = EndedEarly::Aborted { at: self.looked, why };
-                            self.end(ended, &mut ended_early, stop, &mut patience);
+                            self.end(ended, &mut ended_early, &mut patience);
+                            let _ = stop.send(true);
                         }
                     }
                     let now = self.fleet.clock.now();
                     let exit = self.gateway.as_mut().and_then(|gateway| gateway.exited());
                     if let (Some(exit), None) = (exit, &ended_early) {
                         let ended = EndedEarly::GatewayExited { at: now, exit: exit.to_string() };
-                        self.end(ended, &mut ended_early, stop, &mut patience);
+                        self.end(ended, &mut ended_early, &mut patience);
+                        gateway_gone = true;
                     }
                     if now >= patience {
                         return ended_early;
@@ -206,7 +214,9 @@ impl<'a> Watch<'a> {
                         // A second Ctrl-C waits for nobody, but what ran is still reported.
                         return ended_early;
                     }
-                    self.end(EndedEarly::Interrupted(now), &mut ended_early, stop, &mut patience);
+                    self.end(EndedEarly::Interrupted(now), &mut ended_early, &mut patience);
+                    // Fails only when every call has ended.
+                    let _ = stop.send(true);
                 }
             }
         }
@@ -216,15 +226,12 @@ impl<'a> Watch<'a> {
         &mut self,
         why: EndedEarly,
         ended_early: &mut Option<EndedEarly>,
-        stop: &watch::Sender<bool>,
         patience: &mut Moment,
     ) {
         self.progress
             .note(&format!("{why}; waiting for the last answers, then the report follows"));
         *ended_early = Some(why);
         *patience = self.fleet.clock.now() + self.scenario.drain + FAREWELL;
-        // Fails only when every call has ended.
-        let _ = stop.send(true);
     }
 
     /// Once a second: resources, a row of the timeline, a line of progress, and whether a threshold
