@@ -28,6 +28,7 @@ use loadgen::media::downlink::Downlink;
 use loadgen::media::experience::FIXED_DEPTH;
 use loadgen::media::interval::{Intervals, intervals};
 use loadgen::media::send_record::SendRecorder;
+use loadgen::media::talkspurt::Talkspurts;
 use loadgen::scenario::Phase;
 use loadgen::schedule::PhaseTimes;
 use loadgen::voice::Voice;
@@ -50,9 +51,14 @@ fn call(device: u32, socket: UdpSocket) -> Arc<Call> {
         downlink_frame: FrameDuration::MS_60,
         downlink_rate: UPLINK.sample_rate,
         speech: Speech { voice: 0, first_packet: 0 },
-        voice: Arc::new(Voice { name: "none".to_owned(), packets: vec![[9 << 3; 60].into()] }),
+        voice: Arc::new(Voice {
+            name: "none".to_owned(),
+            frame: FrameDuration::MS_60,
+            packets: vec![[9 << 3; 60].into()],
+        }),
         first_due: Moment::START + FRAME * device / 500,
         leave: Moment::from_nanos(u64::MAX),
+        talkspurts: Talkspurts::Endless,
     }))
 }
 
@@ -144,13 +150,13 @@ fn send(c: &mut Criterion) {
     for devices in [1, 500] {
         let calls = calls(devices);
         let (interval, _intervals) = intervals();
-        let mut recorder = SendRecorder::new(phases(), interval, Arc::new(AtomicU64::new(0)));
+        let mut recorder = SendRecorder::new(phases(), interval, Arc::default(), Arc::default());
         let (mut device, mut frame) = (0, 0);
         bench(c, &format!("recording/send/devices={devices}"), || {
             let call: &Call = &calls[device];
             let lag = Duration::from_nanos(80_000 + frame % 0x3FFF);
             call.note_sending(black_box(frame), lag);
-            recorder.sent(black_box(call.due(frame)), lag);
+            recorder.sent(black_box(call.due(frame)), lag, call.is_answered());
             device += 1;
             if device == calls.len() {
                 (device, frame) = (0, frame + 1);

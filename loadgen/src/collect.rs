@@ -9,10 +9,13 @@ use protocol::{FrameDuration, Moment};
 
 use crate::device::CallOutcome;
 use crate::experience;
+use crate::groups::Membership;
 use crate::line::CallFailure;
+use crate::media::call::Spoken;
 use crate::media::checker::{CheckerReport, Finding};
 use crate::media::listener::ListenerReport;
 use crate::media::pacer::PacerReport;
+use crate::scenario::{Group, Talk};
 use crate::schedule::{DeviceNumber, PhaseTimes, PlannedCall};
 
 /// The measurements of a run, whole and by segment.
@@ -24,14 +27,18 @@ pub struct Collected {
     pub segments: Vec<Measurements>,
     /// What went wrong with sessions, most frequent first.
     pub failures: Vec<FailureRecord>,
+    /// Frames planned that each have their answer: those of full-duplex devices.
+    pub planned_with_answer: u64,
 }
 
 /// What the parts of a run report.
 pub struct Parts<'a> {
     /// The segments on the run's time.
     pub segments: &'a PhaseTimes,
-    /// Audio in each packet of the uplink.
-    pub frame: FrameDuration,
+    /// The groups of the devices.
+    pub groups: &'a [Group],
+    /// Who belongs to which.
+    pub members: &'a Membership,
     /// When the load ended: the end of the last phase, or an interruption before it.
     pub load_end: Moment,
     /// What became of each planned call.
@@ -42,6 +49,8 @@ pub struct Parts<'a> {
     pub received: &'a ListenerReport,
     /// What was decoded.
     pub checked: &'a CheckerReport,
+    /// The turns of half-duplex devices, by segment.
+    pub turns: &'a [Measurements],
     /// Grants whose key or nonce had been handed out before.
     pub replayed_nonces: u64,
 }
@@ -52,6 +61,7 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     for (index, segment) in segments.iter_mut().enumerate() {
         let (sent, received) = (&parts.sent.phases[index], &parts.received.phases[index]);
         segment.count(Metric::FramesSent, sent.sent);
+        segment.count(Metric::FramesAwaited, sent.awaited);
         segment.count(Metric::SendRefused, sent.refused);
         segment.samples(Metric::SendLag, &sent.send_lag);
         segment.samples(Metric::ResponseLatency, &received.response_latency);
@@ -61,7 +71,8 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
             segment.count(metric, count);
         }
         let answered = segment.counted(Metric::FramesReceived).unwrap_or(0);
-        segment.count(Metric::FramesLost, sent.sent.saturating_sub(answered));
+        segment.count(Metric::FramesLost, sent.awaited.saturating_sub(answered));
+        segment.merge(&parts.turns[index]);
         for metric in [
             Metric::FramesPlanned,
             Metric::FramesUnserved,
@@ -74,8 +85,9 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
         }
     }
     let mut failures = Failures::default();
+    let mut planned_with_answer = 0;
     for (planned, outcome) in parts.calls {
-        add_call(parts, planned, outcome, &mut segments, &mut failures);
+        planned_with_answer += add_call(parts, planned, outcome, &mut segments, &mut failures);
     }
     let mut overall = Measurements::new();
     for segment in &segments {
@@ -95,6 +107,7 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
         (Metric::KeystreamReuse, parts.received.keystream_reuse),
         (Metric::WrongSession, parts.received.wrong_session),
         (Metric::ReplayedNonce, parts.replayed_nonces),
+        (Metric::SpeechLost, speech_lost(parts.received)),
     ] {
         overall.count(metric, count);
     }
@@ -107,20 +120,32 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     for Finding { device, at, what } in &parts.checked.findings {
         failures.add(what.clone(), *device, *at);
     }
-    Collected { overall, segments, failures: failures.sorted() }
+    Collected { overall, segments, failures: failures.sorted(), planned_with_answer }
 }
 
+/// Packets of the gateway's speech that did not come.
+fn speech_lost(received: &ListenerReport) -> u64 {
+    let spoken_to = received.calls.iter().filter(|call| !call.is_answered);
+    spoken_to.map(|call| call.experienced.loss.lost()).sum()
+}
+
+/// Returns how many frames were planned that each have their answer.
 fn add_call(
     parts: &Parts<'_>,
     planned: &PlannedCall,
     outcome: &CallOutcome,
     segments: &mut [Measurements],
     failures: &mut Failures,
-) {
+) -> u64 {
     if planned.arrive >= parts.load_end {
         // The run ended before its turn came.
-        return;
+        return 0;
     }
+    let group = &parts.groups[parts.members.of(planned.device).group];
+    let frame = group.encoder.frame;
+    // What a device that takes turns would have said without its session depends on its gateway.
+    let endless = group.talk == Talk::FullDuplex;
+    let due = |first, until| Due { first, until, frame };
     let arrival = &mut segments[parts.segments.phase_at(planned.arrive)];
     arrival.count(Metric::SessionsPlanned, 1);
     for (metric, time) in [
@@ -136,30 +161,41 @@ fn add_call(
     let planned_end = planned.leave.min(parts.load_end);
     let Some(media) = outcome.account() else {
         if outcome.cut_short {
-            return;
+            return 0;
         }
         arrival.count(Metric::SessionsFailed, 1);
         let unfinished = (CallFailure::Unfinished, parts.load_end);
         let (failure, at) = outcome.failed.as_ref().unwrap_or(&unfinished);
         failures.add(failure.to_string(), planned.device, *at);
-        let unserved = Due { first: first_ideal, until: planned_end };
-        unserved.count(parts, Metric::FramesUnserved, segments);
-        return;
+        if endless {
+            due(first_ideal, planned_end).count(parts, Metric::FramesUnserved, segments);
+        }
+        return 0;
     };
     if let Some(at) = media.first_answer {
         arrival.sample(Metric::FirstAudio, nanos(at.since(planned.arrive)));
     }
     arrival.count(Metric::SessionsOpened, 1);
-    let (first, until) = (media.first_due, media.last_due);
-    let late = Due { first: first_ideal, until: first.min(planned_end) };
-    late.count(parts, Metric::FramesUnserved, segments);
-    Due { first, until }.count(parts, Metric::FramesPlanned, segments);
+    let mut frames = 0;
+    for &Spoken { first_due, until } in &media.spoken {
+        frames += due(first_due, until).count(parts, Metric::FramesPlanned, segments);
+    }
     if let Some((end, at)) = outcome.lost {
         segments[parts.segments.phase_at(at)].count(Metric::SessionsLost, 1);
         failures.add(format!("session lost: {end}"), planned.device, at);
-        let rest = Due { first: next_due(first, parts.frame, until), until: planned_end };
-        rest.count(parts, Metric::FramesUnserved, segments);
     }
+    if !endless {
+        return 0;
+    }
+    for &Spoken { first_due, until } in &media.spoken {
+        let late = due(first_ideal, first_due.min(planned_end));
+        late.count(parts, Metric::FramesUnserved, segments);
+        if outcome.lost.is_some() {
+            let rest = due(next_due(first_due, frame, until), planned_end);
+            rest.count(parts, Metric::FramesUnserved, segments);
+        }
+    }
+    frames
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -170,19 +206,24 @@ fn nanos(span: Duration) -> u64 {
 struct Due {
     first: Moment,
     until: Moment,
+    frame: FrameDuration,
 }
 
 impl Due {
-    /// Adds the frames due within each segment to `metric` of that segment.
-    fn count(&self, parts: &Parts<'_>, metric: Metric, segments: &mut [Measurements]) {
+    /// Adds the frames due within each segment to `metric` of that segment; returns how many.
+    fn count(&self, parts: &Parts<'_>, metric: Metric, segments: &mut [Measurements]) -> u64 {
+        let mut all = 0;
         let last = parts.segments.count() - 1;
         for (index, segment) in segments.iter_mut().enumerate() {
             let (start, end) = parts.segments.bounds(index);
             // What is due after the end belongs to the last segment, as everywhere.
             let end = if index == last { self.until.max(end) } else { end };
-            let before = |at: Moment| frames_before(self.first, parts.frame, at.min(self.until));
-            segment.count(metric, before(end) - before(start));
+            let before = |at: Moment| frames_before(self.first, self.frame, at.min(self.until));
+            let frames = before(end) - before(start);
+            segment.count(metric, frames);
+            all += frames;
         }
+        all
     }
 }
 
@@ -243,8 +284,6 @@ mod tests {
     use std::net::UdpSocket;
     use std::sync::Arc;
 
-    const FRAME: FrameDuration = FrameDuration::MS_60;
-
     fn at(millis: u64) -> Moment {
         Moment::from_millis(millis)
     }
@@ -254,8 +293,13 @@ mod tests {
         let phase = |name: &str| Phase::plain(name, 1, Duration::ZERO, Duration::from_millis(600));
         let phases = PhaseTimes::new(&[phase("a"), phase("b")]);
         let times = || Distribution::new(Quantity::Time);
-        let sends =
-            crate::media::pacer::PhaseSends { sent: 3, refused: 0, failed: 0, send_lag: times() };
+        let sends = crate::media::pacer::PhaseSends {
+            sent: 3,
+            awaited: 3,
+            refused: 0,
+            failed: 0,
+            send_lag: times(),
+        };
         let sent = PacerReport {
             phases: vec![sends; 2],
             largest_lag: Duration::ZERO,
@@ -281,12 +325,14 @@ mod tests {
         };
         collect(&Parts {
             segments: &phases,
-            frame: FRAME,
+            groups: &[Group::firmware()],
+            members: &Membership::new(&[1.0], 5),
             load_end: at(load_end),
             calls,
             sent: &sent,
             received: &received,
             checked: &CheckerReport::default(),
+            turns: &[Measurements::new(), Measurements::new()],
             replayed_nonces: 0,
         })
     }

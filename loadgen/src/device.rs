@@ -1,7 +1,9 @@
 //! One call of one virtual device, from its planned arrival to its goodbye.
 //!
-//! Control goes over a `Line` on tokio; audio is handed to the pacer and the listener. What can
-//! go wrong with a gateway is a value in a [`CallOutcome`], never an error of the run.
+//! Control goes over a `Line` on tokio; audio is handed to the pacer and the listener, when and how
+//! much of it `talk.rs` says. What can go wrong with a gateway is a value in a [`CallOutcome`], never an error of the run.
+
+mod talk;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,21 +14,23 @@ use std::time::Duration;
 use platform::{Clock, UdpOptions, connect_udp};
 use protocol::Moment;
 use protocol::cipher::MediaCipher;
-use protocol::control::{AudioFormat, AudioGrant};
-use protocol::device_session::{AudioEnd, DeviceTimeouts};
+use protocol::control::AudioGrant;
+use protocol::device_session::AudioEnd;
 use protocol::identity::SignatureKey;
 use protocol::keystream::GrantWatch;
 use tokio::sync::watch;
 
 use crate::integrity::Speech;
 use crate::line::{CallFailure, Line, LineParts, sleep_until};
-use crate::media::call::{Call, CallAccount, CallParts, CallRegistry};
+use crate::media::call::{Call, CallAccount, CallParts};
+use crate::media::call_registry::CallRegistry;
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
-use crate::media::uplink::Uplink;
-use crate::scenario::Ending;
+use crate::media::talkspurt::Talkspurts;
+use crate::scenario::{Ending, Group, Talk};
 use crate::schedule::PlannedCall;
 use crate::traits::{DeviceTraits, Population};
+use crate::turn_book::TurnBook;
 use crate::voice::Voice;
 
 /// From the answer to hello to the earliest first frame: time to open the socket and to seal.
@@ -46,14 +50,14 @@ pub struct Fleet {
     pub mqtt: SocketAddr,
     /// Signs credentials; without it devices connect without any.
     pub key: Option<SignatureKey>,
-    /// The uplink's audio.
-    pub uplink: AudioFormat,
-    /// How long devices wait.
-    pub timeouts: DeviceTimeouts,
+    /// What the devices are like.
+    pub groups: Vec<Group>,
     /// What they say.
     pub voices: Vec<Arc<Voice>>,
     /// What their traits are drawn from.
     pub population: Population,
+    /// The turns of those that take turns.
+    pub turns: Mutex<TurnBook>,
     /// How long a device waits for answers after its last frame.
     pub drain: Duration,
     /// The calls that were opened.
@@ -112,7 +116,7 @@ pub struct CallOutcome {
 impl CallOutcome {
     /// What is known of the session that was opened.
     pub fn account(&self) -> Option<CallAccount> {
-        self.ended.or_else(|| self.media.as_ref().map(|media| media.account()))
+        self.ended.clone().or_else(|| self.media.as_ref().map(|media| media.account()))
     }
 }
 
@@ -137,7 +141,7 @@ pub async fn calls(fleet: Arc<Fleet>, chain: Vec<(PlannedCall, OutcomeSlot)>) {
     let mut kept = None;
     for (planned, slot) in chain {
         kept = match set_up(&fleet, planned, kept.take(), &slot).await {
-            Ok((line, media)) => talk(&fleet, planned, line, media, &slot).await,
+            Ok((line, media)) => hold(&fleet, planned, line, media, &slot).await,
             Err(NoCall::CutShort) => {
                 note(&slot, |call| call.cut_short = true);
                 None
@@ -168,20 +172,20 @@ async fn set_up(
             return Err(NoCall::CutShort);
         }
     }
-    let frame = fleet.uplink.frame;
     let traits = DeviceTraits::new(&fleet.population, planned.device);
+    let group = &fleet.groups[traits.group];
     let arrived = fleet.clock.now();
     note(slot, |call| {
         call.arrival_lag = Some(arrived.since(planned.arrive));
-        call.ideal_first_due = Some(traits.first_due(planned.arrive + LEAD, frame));
+        call.ideal_first_due = Some(traits.first_due(planned.arrive + LEAD, group.encoder.frame));
     });
     let new_line = || {
         Line::new(LineParts {
             mqtt: fleet.mqtt,
             client_id: traits.client_id.clone(),
             key: fleet.key.clone(),
-            uplink: fleet.uplink,
-            timeouts: fleet.timeouts,
+            uplink: group.format(),
+            timeouts: group.timeouts,
         })
     };
     let mut line = kept.filter(Line::is_connected).unwrap_or_else(new_line);
@@ -201,9 +205,7 @@ async fn set_up(
     };
     note(slot, |call| call.media = Some(Arc::clone(&media)));
     fleet.calls.add(Arc::clone(&media));
-    let voice = Arc::clone(&fleet.voices[traits.voice]);
     fleet.listener.listen(Arc::clone(&media));
-    fleet.pacer.join(Uplink::new(Arc::clone(&media), voice, traits.clip_offset));
     Ok((line, media))
 }
 
@@ -236,9 +238,9 @@ async fn wait(fleet: &Fleet, arrive: Moment, kept: Option<&mut Line>) {
     }
 }
 
-/// Stays until the last frame is sent, the session is lost or the run ends; then waits for answers
-/// and ends the call in the way that was planned. Returns the line if it is kept.
-async fn talk(
+/// Stays until the call is over, the session is lost or the run ends; then waits for answers and
+/// ends the call in the way that was planned. Returns the line if it is kept.
+async fn hold(
     fleet: &Fleet,
     planned: PlannedCall,
     mut line: Line,
@@ -251,27 +253,31 @@ async fn talk(
     tokio::select! {
         // A lost session is seen as lost even when the run is told to stop for the same reason.
         biased;
-        end = line.until_closed(fleet.clock, || media.last_packet()) => {
-            let now = fleet.clock.now();
-            media.end(now);
-            lost = true;
-            // A goodbye at the very end of the call takes no frame away.
-            if now < planned.leave {
-                note(slot, |call| call.lost = Some((end, now)));
+        end = talk::until_over(fleet, planned, &mut line, &media) => match end {
+            talk::End::Over => all_sent = true,
+            talk::End::Lost(end) => {
+                let now = fleet.clock.now();
+                media.end(now);
+                lost = true;
+                // A goodbye at the very end of the call takes no frame away.
+                if now < planned.leave {
+                    note(slot, |call| call.lost = Some((end, now)));
+                }
             }
-        }
-        () = media.uplink_done.notified() => all_sent = true,
+        },
         () = stopped(&mut stop) => {
             media.end(fleet.clock.now());
             note(slot, |call| call.cut_short = true);
         }
     }
     fleet.open.fetch_sub(1, Ordering::Relaxed);
-    if !all_sent {
+    if !all_sent && media.sent() > 0 {
         // A frame may be on its way to the kernel; the pacer tells when it has let go.
         let _ = tokio::time::timeout(LET_GO, media.uplink_done.notified()).await;
     }
-    drain(fleet, &media).await;
+    if media.is_answered() {
+        drain(fleet, &media).await;
+    }
     note(slot, |call| {
         call.ended = Some(media.account());
         call.media = None;
@@ -304,7 +310,12 @@ async fn open_media(
     let options = UdpOptions { receive_buffer_bytes: RECEIVE_BUFFER, ..UdpOptions::default() };
     let socket = connect_udp(addr, options).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
-    let frame = fleet.uplink.frame;
+    let group = &fleet.groups[traits.group];
+    let frame = group.encoder.frame;
+    let talkspurts = match group.talk {
+        Talk::FullDuplex => Talkspurts::Endless,
+        Talk::HalfDuplex(_) | Talk::Silent => Talkspurts::in_turns(),
+    };
     Ok(Arc::new(Call::new(CallParts {
         device: planned.device,
         socket,
@@ -317,6 +328,7 @@ async fn open_media(
         voice: Arc::clone(&fleet.voices[traits.voice]),
         first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
         leave: planned.leave,
+        talkspurts,
     })))
 }
 
@@ -352,6 +364,7 @@ mod tests {
     use super::*;
     use crate::media::downlink::Downlink;
     use crate::media::listener::CallArrivals;
+    use crate::media::uplink::Uplink;
 
     /// What `future` returns, without running it.
     const fn size_of_returned<A, B, R>(_: &impl Fn(A, B) -> R) -> usize {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use platform::Clock;
 use protocol::Moment;
 use protocol::control::{
-    AudioFormat, AudioGrant, DEVICE_TOPIC, DeviceMessage, Features, GatewayMessage,
+    AudioFormat, AudioGrant, DEVICE_TOPIC, DeviceMessage, Features, GatewayMessage, ListenState,
+    TtsState,
 };
 use protocol::device_session::{
     AudioEnd, DeviceEvent, DeviceSession, DeviceTimeouts, HelloFailure,
@@ -148,6 +149,14 @@ pub(crate) struct Line {
     connected: bool,
 }
 
+/// What happens to a session.
+pub(crate) enum LineEvent {
+    /// It ended, for another reason than our own goodbye.
+    Closed(AudioEnd),
+    /// The gateway's speech begins, goes on or has ended.
+    Speech(TtsState),
+}
+
 /// A handshake that was completed.
 pub(crate) struct Handshake {
     /// When the MQTT connection was accepted; `None` when there was one already.
@@ -219,7 +228,9 @@ impl Line {
                     DeviceEvent::HelloFailed(failure) => {
                         return Err((connected, CallFailure::Hello(failure)));
                     }
-                    DeviceEvent::AudioClosed(_) | DeviceEvent::Reconnect => {}
+                    DeviceEvent::AudioClosed(_)
+                    | DeviceEvent::Speech(_)
+                    | DeviceEvent::Reconnect => {}
                 }
             }
             self.advance(clock, || begun).await;
@@ -244,10 +255,24 @@ impl Line {
         last_packet: impl Fn() -> Moment,
     ) -> AudioEnd {
         loop {
-            for event in std::mem::take(&mut self.events) {
-                match event {
+            if let LineEvent::Closed(end) = self.next_event(clock, &last_packet).await {
+                return end;
+            }
+        }
+    }
+
+    /// Keeps the session up until something happens to it. Dropped half-way, it loses nothing.
+    pub(crate) async fn next_event(
+        &mut self,
+        clock: Clock,
+        last_packet: impl Fn() -> Moment,
+    ) -> LineEvent {
+        loop {
+            while !self.events.is_empty() {
+                match self.events.remove(0) {
                     DeviceEvent::Send(message) => self.publish(&message),
-                    DeviceEvent::AudioClosed(end) => return end,
+                    DeviceEvent::AudioClosed(end) => return LineEvent::Closed(end),
+                    DeviceEvent::Speech(said) => return LineEvent::Speech(said),
                     DeviceEvent::AudioOpened(_)
                     | DeviceEvent::HelloFailed(_)
                     | DeviceEvent::Reconnect => {}
@@ -256,6 +281,16 @@ impl Line {
             self.session.packet(last_packet());
             self.advance(clock, &last_packet).await;
         }
+    }
+
+    /// Says that the microphone opens or closes.
+    pub(crate) fn listen(&mut self, state: ListenState) {
+        self.session.listen(state, &mut self.events);
+    }
+
+    /// Interrupts the gateway.
+    pub(crate) fn abort(&mut self) {
+        self.session.abort(&mut self.events);
     }
 
     /// Waits for the next thing to happen to the session.

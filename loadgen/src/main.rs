@@ -13,7 +13,8 @@ use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::scenario::Scenario;
-use loadgen::{colour, plan, starter, voice};
+use loadgen::voice::Voices;
+use loadgen::{colour, plan, starter};
 use reports::terminal::{self, Style};
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
@@ -180,7 +181,7 @@ fn main() -> ExitCode {
 fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     for path in &args.scenarios {
         let scenario = Scenario::load(path, &args.overrides.all())?;
-        let voices = voice::load(&scenario.devices.audio, &scenario.devices.encoder)?;
+        let voices = Voices::load(&scenario.devices.groups)?;
         print(&plan::describe(&scenario, &voices));
     }
     Ok(0)

@@ -23,6 +23,7 @@ use crate::media::call::{Call, CallParts};
 use crate::media::checker::CheckerInbox;
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
+use crate::media::talkspurt::Talkspurts;
 use crate::media::uplink::Uplink;
 use crate::scenario::Phase;
 use crate::schedule::{PhaseTimes, SLOT};
@@ -199,6 +200,7 @@ fn call(plan: &FloorPlan, device: u32, mirror: &Mirror, voice: &Arc<Voice>) -> i
         voice: Arc::clone(voice),
         first_due,
         leave: first_due + plan.length,
+        talkspurts: Talkspurts::Endless,
     }))
 }
 
@@ -219,7 +221,7 @@ fn silence(frame: FrameDuration) -> Voice {
     };
     let mut packet = vec![0; PACKET_LEN];
     packet[0] = configuration << 3;
-    Voice { name: "noise floor".to_owned(), packets: vec![packet.into()] }
+    Voice { name: "noise floor".to_owned(), frame, packets: vec![packet.into()] }
 }
 
 #[cfg(test)]

@@ -3,45 +3,36 @@
 mod curve;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use protocol::packet::HEADER_LEN;
 
-use crate::scenario::{Backend, GatewaySettings, Phase, Phasing, Scenario, What, shown_duration};
-use crate::schedule::Schedule;
-use crate::voice::Voice;
+use crate::scenario::{
+    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, What, shown_duration,
+};
+use crate::schedule::{PlannedCall, Schedule};
+use crate::voice::{Voice, Voices};
 
 /// IPv4 and UDP headers.
 const BELOW_UDP: usize = 28;
 
 /// The plan of `scenario`, ending in a line break.
-pub fn describe(scenario: &Scenario, voices: &[Voice]) -> String {
+pub fn describe(scenario: &Scenario, voices: &Voices) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = write_plan(&mut text, scenario, voices);
     text
 }
 
-fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::fmt::Result {
+fn write_plan(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fmt::Result {
     let schedule = Schedule::of(scenario);
-    let frame = scenario.devices.encoder.frame;
     writeln!(out, "{}: {}", scenario.name, scenario.title)?;
     if !scenario.question.is_empty() {
         writeln!(out, "  question    {}", scenario.question)?;
     }
     writeln!(out, "  seed        {}", scenario.seed)?;
     write_gateway(out, &scenario.gateway)?;
-    let phasing = match scenario.devices.phasing {
-        Phasing::Spread => "",
-        Phasing::Staggered => ", staggered",
-        Phasing::Aligned => ", aligned",
-    };
-    writeln!(
-        out,
-        "  devices     full duplex, Opus {} mono, {frame} frames{phasing}, {} voice{}",
-        scenario.devices.encoder.sample_rate,
-        voices.len(),
-        if voices.len() == 1 { "" } else { "s" }
-    )?;
+    write_devices(out, scenario, voices)?;
     if !scenario.generator.spin.is_zero() {
         let spin = shown_duration(scenario.generator.spin);
         writeln!(
@@ -80,20 +71,7 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
             shown_duration(*spread)
         )?;
     }
-    let most = f64::from(scenario.most_devices());
-    let packets = most * frame.frames_per_second();
-    let (bytes, count) = voices
-        .iter()
-        .flat_map(|voice| &voice.packets)
-        .fold((0, 0), |(bytes, count), packet| (bytes + packet.len(), count + 1));
-    let mean = bytes as f64 / f64::from(count.max(1)) + (HEADER_LEN + BELOW_UDP) as f64;
-    writeln!(
-        out,
-        "  load        {} sessions, about {} frames; at most {packets:.0} frames/s and {:.1} Mbit/s up",
-        schedule.calls.len(),
-        schedule.ideal_frames(frame),
-        packets * mean * 8.0 / 1e6
-    )?;
+    write_load(out, scenario, &schedule, voices)?;
     writeln!(
         out,
         "  time        {} and up to {} of drain",
@@ -106,6 +84,82 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &[Voice]) -> std::f
         writeln!(out, "  {label:<11} {threshold}")?;
     }
     Ok(())
+}
+
+/// What the devices are like, a line a group.
+fn write_devices(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fmt::Result {
+    let phasing = match scenario.devices.phasing {
+        Phasing::Spread => "",
+        Phasing::Staggered => ", staggered",
+        Phasing::Aligned => ", aligned",
+    };
+    let counts = scenario.devices.membership(scenario.most_devices());
+    let all = scenario.devices.groups.iter().zip(&voices.of_group).zip(counts.counts());
+    let several = scenario.devices.groups.len() > 1;
+    for (index, ((group, voices), count)) in all.enumerate() {
+        let label = if index == 0 { "devices" } else { "" };
+        let name = if several { format!("{}: {count}, ", group.name) } else { String::new() };
+        let (rate, frame) = (group.encoder.sample_rate, group.encoder.frame);
+        let s = if voices.len() == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "  {label:<11} {name}{}, Opus {rate} mono, {frame} frames{phasing}, {} voice{s}",
+            group.talk,
+            voices.len()
+        )?;
+    }
+    Ok(())
+}
+
+/// How much the devices send when all of them speak.
+fn write_load(
+    out: &mut String,
+    scenario: &Scenario,
+    schedule: &Schedule,
+    voices: &Voices,
+) -> std::fmt::Result {
+    let (mut packets, mut bits) = (0.0, 0.0);
+    let groups = scenario.devices.groups.iter().zip(&voices.of_group);
+    let counts = scenario.devices.membership(scenario.most_devices());
+    for ((group, range), count) in groups.zip(counts.counts()) {
+        if group.talk == Talk::Silent {
+            continue;
+        }
+        let sent = f64::from(*count) * group.encoder.frame.frames_per_second();
+        packets += sent;
+        bits += sent * mean_datagram(&voices.all[range.clone()]) * 8.0;
+    }
+    writeln!(
+        out,
+        "  load        {} sessions, about {} frames; at most {packets:.0} frames/s and {:.1} Mbit/s up",
+        schedule.calls.len(),
+        ideal_frames(scenario, schedule),
+        bits / 1e6
+    )?;
+    Ok(())
+}
+
+/// Frames of those that never stop to speak, if every handshake took no time.
+fn ideal_frames(scenario: &Scenario, schedule: &Schedule) -> u64 {
+    let members = scenario.devices.membership(scenario.most_devices());
+    let of_call = |call: &PlannedCall| {
+        let group = &scenario.devices.groups[members.of(call.device).group];
+        let frame = group.encoder.frame.as_duration().as_nanos();
+        match group.talk {
+            Talk::FullDuplex => call.leave.since(call.arrive).as_nanos() / frame,
+            Talk::HalfDuplex(_) | Talk::Silent => 0,
+        }
+    };
+    let total: u128 = schedule.calls.iter().map(of_call).sum();
+    u64::try_from(total).unwrap_or(u64::MAX)
+}
+
+/// Bytes of a packet on the wire, on average.
+fn mean_datagram(voices: &[Arc<Voice>]) -> f64 {
+    let packets = voices.iter().flat_map(|voice| &voice.packets);
+    let (bytes, count) =
+        packets.fold((0, 0), |(bytes, count), packet| (bytes + packet.len(), count + 1));
+    bytes as f64 / f64::from(count.max(1)) + (HEADER_LEN + BELOW_UDP) as f64
 }
 
 /// What a phase does beyond a ramp and a hold.
@@ -162,7 +216,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.toml");
         std::fs::write(&path, format!("{SCENARIO}{rest}")).unwrap();
-        describe(&Scenario::load(&path, &[]).unwrap(), &[])
+        let scenario = Scenario::load(&path, &[]).unwrap();
+        describe(&scenario, &Voices::load(&scenario.devices.groups).unwrap())
     }
 
     #[test]

@@ -22,7 +22,8 @@ use measure::{Distribution, Metric, Quantity, Statistic};
 use platform::Clock;
 use protocol::Moment;
 
-use crate::media::call::{CallRegistry, Journey};
+use crate::media::call::Journey;
+use crate::media::call_registry::CallRegistry;
 use crate::schedule::PhaseTimes;
 use crate::telemetry::{Passage, Reading, ScalingEvent, Status, Worker};
 use decomposition::{Decomposition, Parts};

@@ -176,6 +176,7 @@ pub async fn handshake(
     key: Option<SignatureKey>,
 ) -> Result<(), PreflightError> {
     let signed = key.is_some();
+    let group = &scenario.devices.groups[0];
     let parts = LineParts {
         mqtt,
         // No device of a run has this address.
@@ -185,8 +186,8 @@ pub async fn handshake(
             uuid: Some("preflight".to_owned()),
         },
         key,
-        uplink: scenario.devices.format(),
-        timeouts: scenario.devices.timeouts,
+        uplink: group.format(),
+        timeouts: group.timeouts,
     };
     probe(parts, Clock::start()).await.map_err(|failure| PreflightError::Target {
         mqtt,

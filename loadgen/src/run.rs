@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use measure::record::{RunRecord, Verdict};
@@ -20,7 +19,7 @@ use crate::run_directory::RunDirectory;
 use crate::run_record::{self, Ran};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::voice::{self, VoiceError};
+use crate::voice::{VoiceError, Voices};
 
 /// What to run, and how.
 pub struct RunRequest {
@@ -113,8 +112,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     let baseline = request.baseline.as_deref().map(Baseline::load).transpose();
     let baseline = baseline.map_err(RunError::Baseline)?;
     baseline::check(scenario, baseline.as_ref()).map_err(RunError::Baseline)?;
-    let voices =
-        voice::load(&scenario.devices.audio, &scenario.devices.encoder).map_err(RunError::Voice)?;
+    let voices = Voices::load(&scenario.devices.groups).map_err(RunError::Voice)?;
     // Before there is a gateway: what this host adds by itself.
     let noise_floor = noise_floor::measure(FloorPlan::brief(request.priority));
     let directory =
@@ -136,7 +134,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         scenario,
         mqtt,
         gateway,
-        voices: voices.into_iter().map(Arc::new).collect(),
+        voices,
         baseline: baseline.as_ref(),
         priority: request.priority,
         progress: Progress::new(request.quiet),

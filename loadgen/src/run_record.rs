@@ -50,7 +50,8 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
     let Collected { overall, segments, .. } = &performed.collected;
     let measured = Measured::new(scenario, &performed.schedule, overall, segments, baseline);
     let reference = performed.announced.is_some();
-    let implied = verdict::implied(reference, &scenario.thresholds, overall);
+    let due = verdict::Due::of(scenario, performed.collected.planned_with_answer);
+    let implied = verdict::implied(reference, &scenario.thresholds, overall, &due);
     let courses = &performed.timeline.courses;
     let (verdict, thresholds) =
         verdict::evaluate(&scenario.thresholds, courses, &implied, &measured);
@@ -96,7 +97,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
     };
     directory.write("timeline.csv", &performed.timeline.to_csv())?;
     directory
-        .write("devices.csv", &devices_csv(scenario, &performed.received, performed.voices))?;
+        .write("devices.csv", &devices_csv(scenario, &performed.received, &performed.population))?;
     let json = serde_json::to_string_pretty(&record).map_err(io::Error::from)?;
     directory.write_record(&(json + "\n"))?;
     Ok(record)
@@ -167,7 +168,7 @@ fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
         sessions_not_attempted: performed.not_attempted,
         arrival_lag_p99: arrival_lag,
         decodes_left_out: performed.decodes_left_out,
-        frame: scenario.devices.encoder.frame.as_duration(),
+        frame: scenario.shortest_frame().as_duration(),
         send_lag_p99: lag,
         send_lag_max: performed.sent.largest_lag,
         receive_drops: performed.received.kernel_drops,
@@ -195,7 +196,7 @@ fn contradictions(performed: &Performed) -> (u64, u64) {
 fn littles_law(performed: &Performed) -> Option<LittlesLaw> {
     let overall = &performed.collected.overall;
     let latency = overall.sampled(Metric::ServiceLatency)?;
-    let all_known = overall.counted(Metric::FramesSent) == Some(latency.count());
+    let all_known = overall.counted(Metric::FramesAwaited) == Some(latency.count());
     let mean = Duration::from_secs_f64(latency.statistic(Statistic::Mean)? / 1e3);
     let law = performed.timeline.in_flight.law(latency.count(), performed.duration, mean)?;
     all_known.then_some(law)
@@ -261,8 +262,9 @@ fn phases(scenario: &Scenario, performed: &Performed, measured: &Measured<'_>) -
 
 /// How it was measured: what a sceptic asks first.
 fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value> {
-    let as_recorded = scenario.devices.audio.is_empty()
-        && scenario.devices.encoder == codec::EncoderSettings::firmware_uplink();
+    let as_recorded = scenario.devices.groups.iter().all(|group| {
+        group.audio.is_empty() && group.encoder == codec::EncoderSettings::firmware_uplink()
+    });
     BTreeMap::from([
         ("gateway_telemetry".to_owned(), json!(telemetry(performed))),
         ("latency_from".to_owned(), json!("the planned instant of the frame")),
@@ -294,7 +296,7 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
                 Some(error) => format!("{}, broken off: {error}", histogram_log::FILE),
             }),
         ),
-        ("voices".to_owned(), json!(performed.voices)),
+        ("voices".to_owned(), json!(performed.population.voices())),
         (
             "speech".to_owned(),
             json!(if as_recorded { "bundled packets, as recorded" } else { "encoded at start" }),
@@ -328,13 +330,17 @@ fn telemetry(performed: &Performed) -> &'static str {
 fn devices_csv(
     scenario: &Scenario,
     received: &crate::media::listener::ListenerReport,
-    voices: usize,
+    population: &Population,
 ) -> String {
     #[derive(Default)]
     struct Device {
         sessions: u32,
         sent: u64,
+        lost: u64,
         answered: u64,
+        turns: u64,
+        turns_answered: u64,
+        speech: u64,
         reordered: u64,
         duplicate: u64,
         latency_sum: Duration,
@@ -346,17 +352,23 @@ fn devices_csv(
         device.sessions += 1;
         device.sent += call.sent;
         device.answered += call.answered;
+        if call.is_answered {
+            device.lost += call.sent.saturating_sub(call.answered);
+        }
+        device.turns += call.turns.0;
+        device.turns_answered += call.turns.1;
+        device.speech += call.speech;
         device.reordered += call.reordered;
         device.duplicate += call.duplicate;
         device.latency_sum += call.latency_sum;
         device.latency_max = device.latency_max.max(call.latency_max);
     }
     let mut csv = "device,client_id,voice,sessions,frames_sent,frames_answered,frames_lost,\
-frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_ms\n"
+frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_ms,\
+group,turns,turns_answered,speech_received\n"
         .to_owned();
-    let population = Population::of(scenario, voices);
     for (number, device) in devices {
-        let traits = DeviceTraits::new(&population, number);
+        let traits = DeviceTraits::new(population, number);
         let (mean, max) = match device.answered {
             0 => (String::new(), String::new()),
             answered => (
@@ -367,15 +379,19 @@ frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_
         // Writing to a String does not fail.
         let _ = writeln!(
             csv,
-            "{number},{},{},{},{},{},{},{},{},{mean},{max}",
+            "{number},{},{},{},{},{},{},{},{},{mean},{max},{},{},{},{}",
             traits.client_id,
             traits.voice,
             device.sessions,
             device.sent,
             device.answered,
-            device.sent.saturating_sub(device.answered),
+            device.lost,
             device.reordered,
             device.duplicate,
+            scenario.devices.groups[traits.group].name,
+            device.turns,
+            device.turns_answered,
+            device.speech,
         );
     }
     csv

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use measure::record::Measurements;
-use protocol::{FrameDuration, Moment};
+use protocol::Moment;
 
 use crate::scenario::{Action, Ending, Phase, Scenario, Scope};
 pub use times::PhaseTimes;
@@ -111,15 +111,6 @@ impl Schedule {
             merged.merge(segment);
         }
         merged
-    }
-
-    /// Frames that the schedule calls for if every handshake took no time.
-    pub fn ideal_frames(&self, frame: FrameDuration) -> u64 {
-        let count = |call: &PlannedCall| {
-            call.leave.since(call.arrive).as_nanos() / frame.as_duration().as_nanos()
-        };
-        let total: u128 = self.calls.iter().map(count).sum();
-        u64::try_from(total).unwrap_or(u64::MAX)
     }
 }
 

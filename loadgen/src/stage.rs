@@ -19,7 +19,7 @@ use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
 use crate::histogram_log::HistogramLog;
-use crate::media::call::CallRegistry;
+use crate::media::call_registry::CallRegistry;
 use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
 use crate::media::pacer::{Pacer, PacerReport, WARM_UP};
@@ -32,7 +32,8 @@ use crate::telemetry::AT_LAST;
 use crate::timeline::Timeline;
 use crate::timer_probe::{RUN_PERIOD, TimerLateness, TimerProbe};
 use crate::traits::Population;
-use crate::voice::Voice;
+use crate::turn_book::TurnBook;
+use crate::voice::Voices;
 use crate::watch::{EndedEarly, Interrupt, Watch, WatchParts};
 
 /// Devices whose echo is compared bit for bit: 2 % of a core.
@@ -47,7 +48,7 @@ pub struct Stage<'a> {
     /// The gateway's process, if it is one of ours.
     pub gateway: Option<GatewayProcess>,
     /// What the devices say.
-    pub voices: Vec<Arc<Voice>>,
+    pub voices: Voices,
     /// An earlier run that thresholds compare with.
     pub baseline: Option<&'a Baseline>,
     /// How much before others the media threads shall run.
@@ -90,8 +91,8 @@ pub struct Performed {
     pub histograms_broken_off: Option<String>,
     /// Returned frames that should have been decoded and were not, for lack of time.
     pub decodes_left_out: u64,
-    /// How many voices were spoken.
-    pub voices: usize,
+    /// Who took part, and what their traits were drawn from.
+    pub population: Population,
 }
 
 impl Stage<'_> {
@@ -163,12 +164,14 @@ impl Stage<'_> {
         let load_end = ended_early.as_ref().map_or(planned_end, |end| end.at().min(planned_end));
         let collected = collect(&Parts {
             segments: &schedule.segments,
-            frame: self.scenario.devices.encoder.frame,
+            groups: &fleet.groups,
+            members: &fleet.population.members,
             load_end,
             calls: &outcomes,
             sent: &sent,
             received: &received,
             checked: &checked,
+            turns: fleet.turns.lock().unwrap_or_else(PoisonError::into_inner).segments(),
             replayed_nonces: fleet.grants.lock().map_or(0, |grants| grants.replayed),
         });
         Ok(Performed {
@@ -187,7 +190,7 @@ impl Stage<'_> {
             not_attempted: outcomes.iter().filter(|(_, call)| is_our_own(call)).count() as u64,
             histograms_broken_off: histograms.broken_off().map(ToString::to_string),
             decodes_left_out: checked.left_out,
-            voices: fleet.voices.len(),
+            population: fleet.population,
         })
     }
 
@@ -202,8 +205,7 @@ impl Stage<'_> {
         let clock = Clock::start();
         let checker = Checker::start(CheckerPlan {
             devices: devices.decode,
-            voices: self.voices.clone(),
-            frame: devices.encoder.frame,
+            voices: self.voices.all.clone(),
             golden: self.golden(),
         })
         .map_err(system("start the checker"))?;
@@ -217,10 +219,10 @@ impl Stage<'_> {
             clock,
             mqtt: self.mqtt,
             key,
-            uplink: devices.format(),
-            timeouts: devices.timeouts,
-            population: Population::of(self.scenario, self.voices.len()),
-            voices: std::mem::take(&mut self.voices),
+            groups: devices.groups.clone(),
+            population: Population::of(self.scenario, &self.voices),
+            voices: std::mem::take(&mut self.voices.all),
+            turns: Mutex::new(TurnBook::new(schedule.segments.clone())),
             drain: self.scenario.drain,
             calls: CallRegistry::default(),
             grants: Mutex::default(),

@@ -97,8 +97,9 @@ pub fn write(base: &Path, name: &str) -> Result<PathBuf, StarterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan;
     use crate::scenario::Scenario;
-    use crate::{plan, voice};
+    use crate::voice::Voices;
 
     #[test]
     fn what_is_written_is_a_scenario_that_can_be_planned() {
@@ -112,7 +113,7 @@ mod tests {
         );
         assert!(!scenario.text.contains('@'), "everything is filled in");
         assert!(scenario.text.contains("din run scenarios/evening-peak.toml"));
-        let voices = voice::load(&scenario.devices.audio, &scenario.devices.encoder).unwrap();
+        let voices = Voices::load(&scenario.devices.groups).unwrap();
         let plan = plan::describe(&scenario, &voices);
         assert!(plan.contains("talk") && plan.contains("response_latency.p99 < 40ms"), "{plan}");
     }

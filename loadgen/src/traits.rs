@@ -3,6 +3,7 @@
 //! Pure and seeded: each device has a stream of random numbers of its own, so that one more device
 //! changes nothing about the others.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use protocol::identity::{ClientId, MacAddress};
@@ -11,34 +12,57 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use crate::scenario::{Phasing, Scenario};
-use crate::schedule::{DeviceNumber, SLOT};
+use crate::groups::{Member, Membership};
+use crate::scenario::{Group, Phasing, Scenario};
+use crate::schedule::{DeviceNumber, PlannedCall, SLOT};
+use crate::voice::Voices;
 
 /// What the traits of a run's devices are drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Population {
     /// Where all random choices come from.
     pub seed: u64,
-    /// How long their frames are.
-    pub frame: FrameDuration,
-    /// How many voices there are to speak with.
-    pub voices: usize,
     /// When within a frame duration their frames are due.
     pub phasing: Phasing,
-    /// How many devices there are at most; their numbers are below it.
-    pub devices: u32,
+    /// What each group has in common.
+    pub kinds: Vec<Kind>,
+    /// Who belongs to which.
+    pub members: Membership,
+}
+
+/// What the devices of a group have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// How long their frames are.
+    pub frame: FrameDuration,
+    /// The voices that they speak with, of all those of the run.
+    pub voices: Range<usize>,
 }
 
 impl Population {
-    /// The devices of `scenario`, which speak with `voices` voices.
-    pub fn of(scenario: &Scenario, voices: usize) -> Self {
+    /// The devices of `scenario`, with the voices of its groups.
+    pub fn of(scenario: &Scenario, voices: &Voices) -> Self {
+        let kinds = scenario.devices.groups.iter().zip(&voices.of_group);
+        let kind = |(group, voices): (&Group, &Range<usize>)| Kind {
+            frame: group.encoder.frame,
+            voices: voices.clone(),
+        };
         Self {
             seed: scenario.seed,
-            frame: scenario.devices.encoder.frame,
-            voices,
             phasing: scenario.devices.phasing,
-            devices: scenario.most_devices(),
+            kinds: kinds.map(kind).collect(),
+            members: scenario.devices.membership(scenario.most_devices()),
         }
+    }
+
+    /// How many voices they speak with.
+    pub fn voices(&self) -> usize {
+        self.kinds.iter().map(|kind| kind.voices.end).max().unwrap_or(0)
+    }
+
+    /// Devices that are all of one kind.
+    pub fn of_one_kind(seed: u64, phasing: Phasing, kind: Kind, devices: u32) -> Self {
+        Self { seed, phasing, kinds: vec![kind], members: Membership::new(&[1.0], devices) }
     }
 }
 
@@ -47,7 +71,9 @@ impl Population {
 pub struct DeviceTraits {
     /// Its name to the gateway.
     pub client_id: ClientId,
-    /// Which of the voices it speaks with.
+    /// The index of its group.
+    pub group: usize,
+    /// Which of the run's voices it speaks with.
     pub voice: usize,
     /// The packet of the voice that it begins with, as a share of the clip in 1/2³².
     pub clip_offset: u32,
@@ -67,11 +93,13 @@ impl DeviceTraits {
         mac[3..].copy_from_slice(&device.to_be_bytes()[1..]);
         let uuid = uuid_v4(rng.random());
         let clip_offset = rng.random();
-        let slots = u32::try_from(population.frame.as_duration().as_nanos() / SLOT.as_nanos())
+        let Member { group, rank } = population.members.of(device);
+        let Kind { frame, voices } = &population.kinds[group];
+        let slots = u32::try_from(frame.as_duration().as_nanos() / SLOT.as_nanos())
             .expect("a frame has few slots");
         let slot = match population.phasing {
             Phasing::Spread => rng.random_range(0..slots),
-            Phasing::Staggered => staggered(device, population.devices, slots),
+            Phasing::Staggered => staggered(device, population.members.devices(), slots),
             Phasing::Aligned => 0,
         };
         Self {
@@ -80,8 +108,9 @@ impl DeviceTraits {
                 mac: MacAddress::new(mac),
                 uuid: Some(uuid),
             },
+            group,
             // In turn, so that neighbours differ and every voice is used equally.
-            voice: device as usize % population.voices,
+            voice: voices.start + rank as usize % voices.len(),
             clip_offset,
             phase_offset: SLOT * slot,
         }
@@ -104,10 +133,20 @@ fn staggered(device: DeviceNumber, devices: u32, slots: u32) -> u32 {
 }
 
 fn device_rng(seed: u64, device: DeviceNumber) -> StdRng {
+    seeded(&[b"din device", &seed.to_be_bytes(), &device.to_be_bytes()])
+}
+
+/// The random numbers of the turns of one call.
+pub fn conversation_rng(seed: u64, call: PlannedCall) -> StdRng {
+    let arrive = call.arrive.as_nanos().to_be_bytes();
+    seeded(&[b"din conversation", &seed.to_be_bytes(), &call.device.to_be_bytes(), &arrive])
+}
+
+fn seeded(parts: &[&[u8]]) -> StdRng {
     let mut hash = Sha256::new();
-    hash.update(b"din device");
-    hash.update(seed.to_be_bytes());
-    hash.update(device.to_be_bytes());
+    for part in parts {
+        hash.update(part);
+    }
     StdRng::from_seed(hash.finalize().into())
 }
 
@@ -124,17 +163,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const POPULATION: Population = Population {
-        seed: 1,
-        frame: FrameDuration::MS_60,
-        voices: 16,
-        phasing: Phasing::Spread,
-        devices: 2000,
-    };
+    fn population(phasing: Phasing, frame: FrameDuration, devices: u32) -> Population {
+        Population::of_one_kind(1, phasing, Kind { frame, voices: 0..16 }, devices)
+    }
+
+    fn crowd() -> Population {
+        population(Phasing::Spread, FrameDuration::MS_60, 2000)
+    }
 
     #[test]
     fn traits_depend_on_seed_and_device_alone() {
-        let of = |seed, device| DeviceTraits::new(&Population { seed, ..POPULATION }, device);
+        let of = |seed, device| DeviceTraits::new(&Population { seed, ..crowd() }, device);
         assert_eq!(of(1, 5), of(1, 5));
         assert_ne!(of(1, 5).client_id, of(2, 5).client_id);
         assert_ne!(of(1, 5).client_id, of(1, 6).client_id);
@@ -145,8 +184,9 @@ mod tests {
 
     #[test]
     fn phase_offsets_fill_the_frame() {
+        let crowd = crowd();
         let mut offsets: Vec<_> =
-            (0..2000).map(|device| DeviceTraits::new(&POPULATION, device).phase_offset).collect();
+            (0..2000).map(|device| DeviceTraits::new(&crowd, device).phase_offset).collect();
         offsets.sort_unstable();
         offsets.dedup();
         assert_eq!(offsets.len(), 120, "each slot of 500 µs in 60 ms is used");
@@ -157,7 +197,7 @@ mod tests {
     /// of these values changes the load of every scenario.
     #[test]
     fn the_address_ends_in_the_devices_number_and_the_rest_is_by_the_seed() {
-        let population = Population { devices: 70_000, ..POPULATION };
+        let population = population(Phasing::Spread, FrameDuration::MS_60, 70_000);
         for (device, id, clip_offset, phase_offset_us) in [
             (0, "5a_2d_c4_00_00_00@@@6d6af286-75b9-49a1-a835-99272251ef01", 815_354_597, 15_500),
             (17, "96_7a_48_00_00_11@@@ebf02066-5146-4da7-b1e1-726d2146191a", 1_376_937_195, 23_000),
@@ -180,7 +220,7 @@ mod tests {
     #[test]
     fn staggered_devices_share_the_frame_evenly_and_aligned_ones_not_at_all() {
         let offsets = |phasing, devices, frame| -> Vec<u128> {
-            let population = Population { frame, phasing, devices, ..POPULATION };
+            let population = population(phasing, frame, devices);
             let offset = |device| DeviceTraits::new(&population, device).phase_offset;
             (0..devices).map(|device| offset(device).as_micros()).collect()
         };
@@ -195,20 +235,34 @@ mod tests {
 
     #[test]
     fn phasing_changes_nothing_else_about_a_device() {
-        let spread = DeviceTraits::new(&POPULATION, 7);
+        let spread = DeviceTraits::new(&crowd(), 7);
         for phasing in [Phasing::Staggered, Phasing::Aligned] {
-            let other = DeviceTraits::new(&Population { phasing, ..POPULATION }, 7);
+            let other = DeviceTraits::new(&Population { phasing, ..crowd() }, 7);
             let phase_offset = spread.phase_offset;
             assert_ne!(other.phase_offset, phase_offset);
             assert_eq!(DeviceTraits { phase_offset, ..other }, spread);
         }
     }
 
+    #[test]
+    fn groups_have_frames_and_voices_of_their_own_and_change_nothing_else() {
+        let kinds = vec![
+            Kind { frame: FrameDuration::MS_60, voices: 0..2 },
+            Kind { frame: FrameDuration::MS_20, voices: 2..5 },
+        ];
+        let mixed = Population { kinds, members: Membership::new(&[0.5, 0.5], 10), ..crowd() };
+        let traits = |device| DeviceTraits::new(&mixed, device);
+        let voices: Vec<_> = (0..10).map(|device| traits(device).voice).collect();
+        assert_eq!(voices, [0, 2, 1, 3, 0, 4, 1, 2, 0, 3], "in turn within each group");
+        assert!((1..10).step_by(2).all(|device| traits(device).phase_offset.as_millis() < 20));
+        assert_eq!(traits(7).client_id, DeviceTraits::new(&crowd(), 7).client_id);
+    }
+
     proptest! {
         #[test]
         fn the_first_frame_is_due_on_the_devices_grid_within_one_frame(ready in 0u64..10_000_000_000) {
             let ready = Moment::from_nanos(ready);
-            let traits = DeviceTraits::new(&POPULATION, 3);
+            let traits = DeviceTraits::new(&crowd(), 3);
             let due = traits.first_due(ready, FrameDuration::MS_60);
             prop_assert!(due >= ready);
             prop_assert!(due.since(ready) < Duration::from_millis(60) || due.since_start() == traits.phase_offset);

@@ -7,14 +7,18 @@
 
 use std::fmt;
 use std::io::{Cursor, Read, Seek};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use codec::{CodecError, Decoder, Encoder, EncoderSettings};
 use ogg::PacketReader;
-use protocol::SampleRate;
 use protocol::packet::{HEADER_LEN, MAX_DATAGRAM};
+use protocol::{FrameDuration, SampleRate};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
+
+use crate::scenario::Group;
 
 /// The longest clip that is kept: at 60 ms some 10,000 packets.
 const MAX_CLIP_SECONDS: usize = 600;
@@ -24,6 +28,8 @@ const MAX_CLIP_SECONDS: usize = 600;
 pub struct Voice {
     /// The file's name without its extension.
     pub name: String,
+    /// Audio in each packet.
+    pub frame: FrameDuration,
     /// Opus packets, each of one frame duration; at least one.
     pub packets: Vec<Box<[u8]>>,
 }
@@ -97,7 +103,41 @@ our_voices! {
     "09-edith" "10-mia" "11-angus" "12-ken" "13-lars" "14-diego" "15-aino" "16-giulia"
 }
 
-/// The voices of a run: `files`, or our own when there are none.
+/// The voices of a run, and which of them each group of its devices speaks with.
+#[derive(Clone, Debug)]
+pub struct Voices {
+    /// All of them.
+    pub all: Vec<Arc<Voice>>,
+    /// The voices of each group, in the order of the groups.
+    pub of_group: Vec<Range<usize>>,
+}
+
+impl Voices {
+    /// The voices of `groups`: each their files, or our own voices, as their encoder makes them.
+    /// Groups that agree in both share their voices.
+    ///
+    /// # Errors
+    /// [`VoiceError`] names the file and what is wrong with it.
+    pub fn load(groups: &[Group]) -> Result<Self, VoiceError> {
+        let mut voices = Self { all: Vec::new(), of_group: Vec::new() };
+        for (index, group) in groups.iter().enumerate() {
+            let alike =
+                |other: &Group| other.audio == group.audio && other.encoder == group.encoder;
+            let range = if let Some(known) = groups[..index].iter().position(alike) {
+                voices.of_group[known].clone()
+            } else {
+                let start = voices.all.len();
+                let loaded = load(&group.audio, &group.encoder)?;
+                voices.all.extend(loaded.into_iter().map(Arc::new));
+                start..voices.all.len()
+            };
+            voices.of_group.push(range);
+        }
+        Ok(voices)
+    }
+}
+
+/// The voices in `files`, or our own when there are none.
 ///
 /// # Errors
 /// [`VoiceError`] names the file and what is wrong with it.
@@ -114,7 +154,7 @@ pub fn load(files: &[PathBuf], settings: &EncoderSettings) -> Result<Vec<Voice>,
                 encode(&read_pcm(&bytes, settings.sample_rate)?, settings)
             };
             let packets = read().map_err(|why| VoiceError { file: file.clone(), why })?;
-            Ok(Voice { name, packets })
+            Ok(Voice { name, frame: settings.frame, packets })
         })
         .collect()
 }
@@ -131,7 +171,7 @@ fn ours(settings: &EncoderSettings) -> Result<Vec<Voice>, VoiceError> {
             };
             let packets =
                 packets.map_err(|why| VoiceError { file: Path::new(name).to_owned(), why })?;
-            Ok(Voice { name: name.to_owned(), packets })
+            Ok(Voice { name: name.to_owned(), frame: settings.frame, packets })
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -206,7 +207,7 @@ impl<'a> Watch<'a> {
                 () = sleep_until(count_due) => {
                     count_due = Instant::now() + InFlight::gap();
                     let answered = self.fleet.listener.answered();
-                    self.in_flight.count(self.fleet.pacer.sent().saturating_sub(answered));
+                    self.in_flight.count(self.fleet.pacer.awaited().saturating_sub(answered));
                 }
                 () = interrupt.next() => {
                     let now = self.fleet.clock.now();
@@ -267,13 +268,15 @@ impl<'a> Watch<'a> {
             devices: row.devices,
             devices_most: self.scenario.most_devices(),
             frames_per_second: row.sent,
-            unanswered: sent.saturating_sub(answered),
+            unanswered: self.fleet.pacer.awaited().saturating_sub(answered),
             latency_p99_ms: row.latency_p99_ms,
         });
         second.count(Metric::FramesSent, row.sent);
         second.count(Metric::FramesReceived, row.answered);
         usage.add_to(&mut second);
         second.merge(self.account.last_second());
+        second
+            .merge(&self.fleet.turns.lock().unwrap_or_else(PoisonError::into_inner).take_second());
         (self.sent_before, self.answered_before) = (sent, answered);
         self.timeline.rows.push(row);
         let from = std::mem::replace(&mut self.looked, now);

@@ -17,6 +17,7 @@ use loadgen::media::call::{Call, CallParts};
 use loadgen::media::checker::{Checker, CheckerPlan, Golden};
 use loadgen::media::listener::Listener;
 use loadgen::media::pacer::Pacer;
+use loadgen::media::talkspurt::Talkspurts;
 use loadgen::media::uplink::Uplink;
 use loadgen::scenario::Phase;
 use loadgen::schedule::PhaseTimes;
@@ -96,6 +97,7 @@ fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
         voice: Arc::clone(voice),
         first_due: clock.now() + Duration::from_micros(20_000 + u64::from(device) * 2_300),
         leave: Moment::from_nanos(u64::MAX),
+        talkspurts: Talkspurts::Endless,
     }))
 }
 
@@ -111,11 +113,11 @@ fn wait(listener: &Listener, answers: u64) {
 fn allocations(decoded: u32) -> u64 {
     // 20 ms of wideband SILK, as far as its table of contents goes.
     let packets = (0..50).map(|_| vec![9 << 3; 60].into_boxed_slice()).collect();
-    let voice = Arc::new(Voice { name: "test".to_owned(), packets });
+    let voice = Arc::new(Voice { name: "test".to_owned(), frame: FrameDuration::MS_60, packets });
     let voices = vec![Arc::clone(&voice)];
     // A checker that is only told of one device's packets: what it does with them is not counted.
     let golden = Golden::Relay;
-    let plan = CheckerPlan { devices: decoded, voices, frame: FRAME, golden };
+    let plan = CheckerPlan { devices: decoded, voices, golden };
     let checker = Checker::start(plan).unwrap();
     let hold = Duration::from_hours(1);
     let phase = |name| Phase::plain(name, 8, Duration::ZERO, hold);

@@ -94,7 +94,19 @@ impl StreamJitter {
         Some(Ipdv { nanos: difference_ns })
     }
 
-    /// How many packets arrived.
+    /// The stream pauses: the packet that comes next is the first of a talkspurt and is compared with
+    /// none before it. The PDV of what has come goes to `pool`, as each talkspurt has a shortest
+    /// transit of its own; the estimate of RFC 3550 goes on.
+    ///
+    /// # Panics
+    /// Unless the distribution is of [`Quantity::Time`].
+    pub fn pause(&mut self, pool: &mut Distribution) {
+        self.pour_pdv_into(pool);
+        self.transits = Transits::default();
+        self.previous_ns = None;
+    }
+
+    /// How many packets arrived, since the last pause.
     pub fn packets(&self) -> u64 {
         self.transits.count()
     }

@@ -137,6 +137,12 @@ catalogue! {
         "Indicative opinion score by the E-model, from effective loss, burst ratio and mean latency; for comparing, not a measurement of calls.";
     ReceiveLag, "receive_lag", Time,
         "From the kernel receiving an answer to the generator looking at it.";
+    TurnLatency, "turn_latency", Time,
+        "From the planned end of a half-duplex device's listening to the kernel receiving the first packet of the gateway's speech; the gateway's thinking is part of it.";
+    TurnLag, "turn_lag", Time,
+        "From the planned end of listening to the generator publishing listen stop; part of the turn latency.";
+    BargeIn, "barge_in", Time,
+        "From publishing abort to the kernel receiving the last packet of the speech that it interrupts; 0 where none came after it.";
     SessionsPlanned, "sessions_planned", Count,
         "Audio sessions that the schedule called for.";
     SessionsOpened, "sessions_opened", Count,
@@ -149,12 +155,14 @@ catalogue! {
         "Frames that were due while their session was open.";
     FramesSent, "frames_sent", Count,
         "Frames handed to the kernel.";
+    FramesAwaited, "frames_awaited", Count,
+        "Of the frames sent, those that each have their answer: those of full-duplex devices.";
     FramesUnserved, "frames_unserved", Count,
         "Frames that the schedule called for while the device had no session, because its handshake failed or took its time, or because the session was lost.";
     FramesReceived, "frames_received", Count,
-        "Frames sent that were answered, each counted once.";
+        "Frames awaited that were answered, each counted once.";
     FramesLost, "frames_lost", Count,
-        "Frames sent that were not answered until the end of the drain.";
+        "Frames awaited that were not answered until the end of the drain.";
     FramesReordered, "frames_reordered", Count,
         "Answers that arrived after the answer to a later frame (RFC 4737); a device drops them.";
     FramesDuplicate, "frames_duplicate", Count,
@@ -163,6 +171,16 @@ catalogue! {
         "Media packets whose timestamp is that of no frame sent, or that are no media packet of the session.";
     SendRefused, "send_refused", Count,
         "Send calls that the kernel refused because the media port is closed.";
+    Turns, "turns", Count,
+        "Turns of half-duplex devices that were over before their call was: answered, or given up.";
+    TurnsAnswered, "turns_answered", Count,
+        "Of these, turns in which the gateway spoke.";
+    TurnsUnanswered, "turns_unanswered", Count,
+        "Of these, turns in which no packet of speech came within the answer timeout.";
+    SpeechReceived, "speech_received", Count,
+        "Packets of the gateway's speech that half-duplex devices received, each counted once.";
+    SpeechLost, "speech_lost", Count,
+        "Packets of the gateway's speech that never came, by the gaps in their sequence.";
     Decoded, "integrity.decoded", Count,
         "Returned frames that were really decoded: those of the first devices, as the scenario says.";
     DecodeFailed, "integrity.decode_failed", Count,
@@ -264,6 +282,7 @@ impl Metric {
                 self,
                 Self::Ipdv
                     | Self::Pdv
+                    | Self::SpeechLost
                     | Self::Decoded
                     | Self::Recognised
                     | Self::ForeignAudio
@@ -291,6 +310,12 @@ impl Metric {
                 | Self::ServiceLatency
                 | Self::SendLag
                 | Self::ReceiveLag
+                | Self::TurnLatency
+                | Self::TurnLag
+                | Self::BargeIn
+                | Self::Turns
+                | Self::TurnsAnswered
+                | Self::TurnsUnanswered
                 | Self::FramesSent
                 | Self::FramesReceived
                 | Self::GatewayCpu

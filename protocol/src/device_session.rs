@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::Moment;
 use crate::control::{
-    AudioFormat, AudioGrant, DeviceHello, DeviceMessage, Features, GatewayMessage, Goodbye,
-    HelloError, Mcp,
+    Abort, AudioFormat, AudioGrant, DeviceHello, DeviceMessage, Features, GatewayMessage, Goodbye,
+    HelloError, Listen, ListenMode, ListenState, Mcp, TtsState,
 };
 use crate::mcp;
 
@@ -48,6 +48,8 @@ pub enum DeviceEvent {
     AudioOpened(AudioGrant),
     /// Stop sending and receiving audio.
     AudioClosed(AudioEnd),
+    /// The gateway's speech begins, goes on with a sentence, or has ended.
+    Speech(TtsState),
     /// There will be no audio session from this hello.
     HelloFailed(HelloFailure),
     /// Connect to MQTT again.
@@ -174,6 +176,25 @@ impl DeviceSession {
         }
     }
 
+    /// The microphone opens, by a button, or closes. Does nothing outside an audio session.
+    pub fn listen(&self, state: ListenState, events: &mut Vec<DeviceEvent>) {
+        if let State::Open { session_id, .. } = &self.state {
+            let mode = (state == ListenState::Start).then_some(ListenMode::Manual);
+            let session_id = Some(session_id.clone());
+            let listen = Listen { session_id, state, mode, text: None };
+            events.push(DeviceEvent::Send(DeviceMessage::Listen(listen)));
+        }
+    }
+
+    /// The user interrupts what is being spoken. Does nothing outside an audio session.
+    pub fn abort(&self, events: &mut Vec<DeviceEvent>) {
+        if let State::Open { session_id, .. } = &self.state {
+            let reason = Some("wake_word_detected".to_owned());
+            let abort = Abort { session_id: Some(session_id.clone()), reason };
+            events.push(DeviceEvent::Send(DeviceMessage::Abort(abort)));
+        }
+    }
+
     /// The gateway published something for this device.
     pub fn message(&mut self, now: Moment, message: GatewayMessage, events: &mut Vec<DeviceEvent>) {
         match message {
@@ -204,10 +225,12 @@ impl DeviceSession {
                     events.push(DeviceEvent::Send(DeviceMessage::Mcp(answer)));
                 }
             }
-            GatewayMessage::Stt(_)
-            | GatewayMessage::Llm(_)
-            | GatewayMessage::Tts(_)
-            | GatewayMessage::Unknown(_) => {}
+            GatewayMessage::Tts(tts) => {
+                if self.is_open() {
+                    events.push(DeviceEvent::Speech(tts.state));
+                }
+            }
+            GatewayMessage::Stt(_) | GatewayMessage::Llm(_) | GatewayMessage::Unknown(_) => {}
         }
     }
 
@@ -280,7 +303,7 @@ impl DeviceSession {
 mod tests {
     use super::*;
     use crate::cipher::{MediaKey, NonceTemplate};
-    use crate::control::ErrorMessage;
+    use crate::control::{ErrorMessage, Tts};
     use crate::{FrameDuration, SampleRate, Ssrc};
 
     const UPLINK: AudioFormat =
@@ -310,6 +333,8 @@ mod tests {
         Disconnected,
         OpenAudio,
         CloseAudio,
+        Listen(ListenState),
+        Abort,
         Says(Box<GatewayMessage>),
         Packet,
         Tick,
@@ -329,6 +354,8 @@ mod tests {
                 Disconnected => session.disconnected(now, &mut events),
                 OpenAudio => session.open_audio(now, &mut events),
                 CloseAudio => session.close_audio(&mut events),
+                Listen(state) => session.listen(state, &mut events),
+                Abort => session.abort(&mut events),
                 Says(message) => session.message(now, *message, &mut events),
                 Packet => session.packet(now),
                 Tick => session.tick(now, &mut events),
@@ -364,6 +391,32 @@ mod tests {
                 DeviceEvent::AudioClosed(AudioEnd::HungUp)
             ]
         );
+    }
+
+    #[test]
+    fn a_turn_is_listening_and_being_spoken_to_within_a_session() {
+        let open = || vec![(0, Connected), (1, OpenAudio), (1, granted("s"))];
+        let then = |step| after(open().into_iter().chain([(2, step)]).collect());
+        let said = |message: serde_json::Value| -> Vec<DeviceEvent> {
+            let message = DeviceMessage::parse(message.to_string().as_bytes()).unwrap();
+            vec![DeviceEvent::Send(message)]
+        };
+        let json =
+            |state: &str| serde_json::json!({"type": "listen", "session_id": "s", "state": state});
+        let mut start = json("start");
+        start["mode"] = "manual".into();
+        assert_eq!(then(Listen(ListenState::Start)), said(start));
+        assert_eq!(then(Listen(ListenState::Stop)), said(json("stop")));
+        let abort = serde_json::json!(
+            {"type": "abort", "session_id": "s", "reason": "wake_word_detected"}
+        );
+        assert_eq!(then(Abort), said(abort));
+        let tts = || GatewayMessage::Tts(Tts { state: TtsState::Stop, text: None });
+        assert_eq!(then(says(tts())), [DeviceEvent::Speech(TtsState::Stop)]);
+        // Outside a session nobody listens.
+        for step in [Listen(ListenState::Stop), Abort, says(tts())] {
+            assert_eq!(after(vec![(0, Connected), (1, step)]), []);
+        }
     }
 
     #[test]

@@ -114,6 +114,11 @@ impl SequenceWindow {
         Arrival::Reordered
     }
 
+    /// The highest position so far; `None` before the first packet.
+    pub fn highest(&self) -> Option<u64> {
+        self.span.map(|(_, highest)| highest)
+    }
+
     /// Packets accepted, each counted once.
     pub fn unique(&self) -> u64 {
         self.unique

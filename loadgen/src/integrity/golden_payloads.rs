@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::media::call::tests::call_to;
     use crate::media::uplink::Uplink;
+    use protocol::FrameDuration;
     use protocol::Moment;
     use std::net::UdpSocket;
 
@@ -152,7 +153,11 @@ mod tests {
     #[test]
     fn what_several_say_is_nobodys() {
         let voice = |packets: [&[u8]; 3]| {
-            Arc::new(Voice { name: "test".to_owned(), packets: packets.map(Into::into).into() })
+            Arc::new(Voice {
+                name: "test".to_owned(),
+                frame: FrameDuration::MS_60,
+                packets: packets.map(Into::into).into(),
+            })
         };
         let table = GoldenPayloads::new(&[
             voice([b"shared", b"one's", b"twice"]),

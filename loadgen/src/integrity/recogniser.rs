@@ -96,8 +96,8 @@ impl Recogniser {
             return None;
         }
         stream.next = frame + 1;
-        let first =
-            (stream.speech.first_packet as u64 + frame) * self.references.frame_hops() as u64;
+        let first = (stream.speech.first_packet as u64 + frame)
+            * self.references.frame_hops(stream.speech.voice);
         let (slots, _) = pcm.as_chunks::<SLOT>();
         for (hop, slot) in (first..).step_by(SLOT_HOPS).zip(slots) {
             stream.spoken += usize::from(self.references.speaks(stream.speech.voice, hop));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codec::{CodecError, Decoder};
-use protocol::{FrameDuration, SampleRate};
+use protocol::SampleRate;
 
 use super::envelope::{self, BANDS, Envelope, EnvelopeMeter, SLOT};
 use crate::voice::Voice;
@@ -30,7 +30,6 @@ const CANDIDATES: usize = 8;
 #[derive(Debug)]
 pub struct ReferenceVoices {
     clips: Vec<Clip>,
-    frame_hops: usize,
 }
 
 /// A clip that repeats, in the 20 ms that begin at each hop.
@@ -39,6 +38,8 @@ struct Clip {
     envelopes: Vec<Envelope>,
     /// Whether it is no pause.
     active: Vec<bool>,
+    /// Hops in a packet.
+    frame_hops: u64,
 }
 
 /// Envelopes that were heard, each with its hop counted from the first, less their mean.
@@ -66,20 +67,19 @@ impl Fit {
 }
 
 impl ReferenceVoices {
-    /// The envelopes of `voices`, those of the run in their order, whose packets last `frame`.
+    /// The envelopes of `voices`, those of the run in their order.
     ///
     /// # Errors
     /// [`CodecError`] when a packet does not decode or there is no memory for a codec.
-    pub fn new(voices: &[Arc<Voice>], frame: FrameDuration) -> Result<Self, CodecError> {
-        let samples = frame.samples_at(RATE);
+    pub fn new(voices: &[Arc<Voice>]) -> Result<Self, CodecError> {
         let mut meter = EnvelopeMeter::new();
-        let clips = voices.iter().map(|voice| Clip::new(voice, samples, &mut meter));
-        Ok(Self { clips: clips.collect::<Result<_, _>>()?, frame_hops: samples / HOP })
+        let clips = voices.iter().map(|voice| Clip::new(voice, &mut meter));
+        Ok(Self { clips: clips.collect::<Result<_, _>>()? })
     }
 
-    /// Hops in a frame.
-    pub(super) fn frame_hops(&self) -> usize {
-        self.frame_hops
+    /// Hops in a frame of `voice`.
+    pub(super) fn frame_hops(&self, voice: usize) -> u64 {
+        self.clips[voice].frame_hops
     }
 
     /// Whether `voice` speaks at `hop`, which may lie beyond the end of the clip.
@@ -129,7 +129,8 @@ impl ReferenceVoices {
 }
 
 impl Clip {
-    fn new(voice: &Voice, samples: usize, meter: &mut EnvelopeMeter) -> Result<Self, CodecError> {
+    fn new(voice: &Voice, meter: &mut EnvelopeMeter) -> Result<Self, CodecError> {
+        let samples = voice.frame.samples_at(RATE);
         let mut decoder = Decoder::new(RATE)?;
         // The last slots reach into the first packet, which comes again.
         let mut pcm = vec![0; samples * (voice.packets.len() + 1)];
@@ -139,7 +140,8 @@ impl Clip {
         let hops = (0..pcm.len() - samples).step_by(HOP);
         let slot = |at: usize| pcm[at..].first_chunk().expect("a packet is at least a slot");
         let active = hops.clone().map(|at| envelope::is_active(slot(at))).collect();
-        Ok(Self { envelopes: hops.map(|at| meter.envelope(slot(at))).collect(), active })
+        let envelopes = hops.map(|at| meter.envelope(slot(at))).collect();
+        Ok(Self { envelopes, active, frame_hops: (samples / HOP) as u64 })
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     fn references() -> ReferenceVoices {
-        ReferenceVoices::new(&VOICES[..4], FrameDuration::MS_60).unwrap()
+        ReferenceVoices::new(&VOICES[..4]).unwrap()
     }
 
     /// A second of a voice's clip from `hop` on.

@@ -46,6 +46,7 @@ pub struct AnswerRecorder {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     received: u64,
+    speech: u64,
     reordered: u64,
     duplicate: u64,
     unmatched: u64,
@@ -100,7 +101,17 @@ impl AnswerRecorder {
         let counts = &mut self.counts[phase];
         match *what {
             What::Foreign => counts.unmatched += 1,
-            What::Again { .. } => counts.duplicate += 1,
+            What::Again => counts.duplicate += 1,
+            What::Speech { reordered, ipdv } => {
+                counts.speech += 1;
+                counts.reordered += u64::from(reordered);
+                if let Some(ipdv) = ipdv {
+                    self.ipdv.record(nanos(ipdv.magnitude()));
+                }
+                let lag = nanos(times.read.since(times.at));
+                self.arrivals[phase].receive_lag.record(lag);
+                self.interval.record([None, None, Some(lag)]);
+            }
             What::Answer { frame, reordered, ipdv } => {
                 counts.received += 1;
                 counts.reordered += u64::from(reordered);
@@ -144,6 +155,7 @@ impl AnswerRecorder {
         for (arrivals, counts) in self.arrivals.iter_mut().zip(&self.counts) {
             arrivals.counts = vec![
                 (Metric::FramesReceived, counts.received),
+                (Metric::SpeechReceived, counts.speech),
                 (Metric::FramesReordered, counts.reordered),
                 (Metric::FramesDuplicate, counts.duplicate),
                 (Metric::FramesUnmatched, counts.unmatched),

@@ -1,20 +1,22 @@
 //! What both directions of one audio session share.
 //!
-//! Frame n (from 0) is due at `first_due + n × frame`, carries sequence n + 1 and media time
-//! (n + 1) × frame. A gateway that passes the timestamp through to its answer tells which frame it
-//! answers, and so when that frame was planned: latency needs no list of what was sent.
+//! Frame n (from 0) is due at `first_due + n × frame` and carries media time (n + 1) × frame; which
+//! frames are sent, and under which sequence, `talkspurt` says. A gateway that passes the timestamp
+//! through to its answer tells which frame it answers, and so when that frame was planned: latency
+//! needs no list of what was sent.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::cipher::{MediaCipher, NonceTemplate};
 use protocol::packet::HEADER_LEN;
-use protocol::{FrameDuration, MediaTimestamp, Moment, SampleRate, Sequence, Ssrc};
+use protocol::{FrameDuration, MediaTimestamp, Moment, SampleRate, Ssrc};
 use tokio::sync::Notify;
 
+use super::talkspurt::{Talkspurt, Talkspurts};
+use super::turn_notes::TurnNotes;
 use crate::integrity::Speech;
 use crate::schedule::DeviceNumber;
 use crate::voice::Voice;
@@ -53,8 +55,13 @@ pub struct Call {
     pub uplink_done: Notify,
     /// The listener's name for it.
     pub(super) token: OnceLock<usize>,
+    pub(super) talkspurts: Talkspurts,
+    /// What became of its turns, of a device that takes turns.
+    pub turns: TurnNotes,
     ended_at: AtomicU64,
     last_packet: AtomicU64,
+    /// The frame after the last one that the pacer has begun to send.
+    begun: AtomicU64,
     sent: AtomicU64,
     unsent: AtomicU64,
     answered: AtomicU64,
@@ -121,13 +128,15 @@ pub struct CallParts {
     pub first_due: Moment,
     /// See [`Call::leave`].
     pub leave: Moment,
+    /// When the device speaks.
+    pub talkspurts: Talkspurts,
 }
 
 impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
         let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
-        let CallParts { downlink_frame, downlink_rate, speech, voice, .. } = parts;
+        let CallParts { downlink_frame, downlink_rate, speech, voice, talkspurts, .. } = parts;
         Self {
             device,
             socket,
@@ -142,8 +151,11 @@ impl Call {
             leave,
             uplink_done: Notify::new(),
             token: OnceLock::new(),
+            talkspurts,
+            turns: TurnNotes::new(),
             ended_at: AtomicU64::new(STILL_OPEN),
             last_packet: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -155,8 +167,7 @@ impl Call {
 
     /// When `frame` is due.
     pub fn due(&self, frame: u64) -> Moment {
-        let period = u64::from(self.frame.as_millis()) * 1_000_000;
-        Moment::from_nanos(self.first_due.as_nanos() + frame * period)
+        Moment::from_nanos(self.first_due.as_nanos() + frame * self.period_ns())
     }
 
     /// The media time that `frame` carries; never 0, which old firmware sends.
@@ -164,12 +175,26 @@ impl Call {
         MediaTimestamp::from_millis(wrapped((frame + 1) * u64::from(self.frame.as_millis())))
     }
 
-    /// The sequence that `frame` carries.
-    pub fn sequence(frame: u64) -> Sequence {
-        Sequence::new(wrapped(frame + 1))
+    /// Whether each frame has its answer: the device never stops to speak.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.talkspurts, Talkspurts::Endless)
     }
 
-    /// The frame that carries `timestamp`, if it is one that was sent.
+    /// Begins a talkspurt of `frames` frames, the first of them due at `ready` or as soon after it as
+    /// the device's grid allows.
+    ///
+    /// # Panics
+    /// For a device that never stops to speak.
+    pub fn begin_talkspurt(&self, ready: Moment, frames: u64) -> Talkspurt {
+        let passed = ready.as_nanos().saturating_sub(self.first_due.as_nanos());
+        self.talkspurts.begin(passed.div_ceil(self.period_ns()), frames)
+    }
+
+    fn period_ns(&self) -> u64 {
+        u64::from(self.frame.as_millis()) * 1_000_000
+    }
+
+    /// The frame that carries `timestamp`, if it is one that may have been sent.
     pub fn frame_of(&self, timestamp: MediaTimestamp) -> Option<u64> {
         let millis = timestamp.as_millis();
         let frame = self.frame.as_millis();
@@ -178,17 +203,20 @@ impl Call {
         (millis.is_multiple_of(frame) && index < self.begun()).then_some(index)
     }
 
-    /// Frames that the pacer has begun to send.
+    /// The frame after the last one that the pacer has begun to send.
     pub(super) fn begun(&self) -> u64 {
-        self.sent.load(Ordering::Acquire)
+        self.begun.load(Ordering::Acquire)
     }
 
-    /// The header under which `frame` is sealed, and how long its payload is.
-    pub(super) fn sealed(&self, frame: u64) -> ([u8; HEADER_LEN], usize) {
+    /// The header under which `frame` is sealed, and how long its payload is; `None` of a frame that
+    /// is not spoken.
+    pub(super) fn sealed(&self, frame: u64) -> Option<([u8; HEADER_LEN], usize)> {
+        let talkspurt = self.talkspurts.of(frame)?;
         let packets = &self.voice.packets;
-        let payload = packets[self.speech.packet(frame, packets.len())].len();
+        let payload = packets[self.speech.packet(talkspurt.index(frame), packets.len())].len();
         let length = u16::try_from(payload).expect("an Opus packet fits a datagram");
-        (self.cipher.header(self.timestamp(frame), Self::sequence(frame), length), payload)
+        let header = self.cipher.header(self.timestamp(frame), talkspurt.sequence(frame), length);
+        Some((header, payload))
     }
 
     /// The session is over for the device: frames due from now on are not sent.
@@ -201,11 +229,13 @@ impl Call {
         self.leave.min(Moment::from_nanos(self.ended_at.load(Ordering::Relaxed)))
     }
 
-    /// The pacer is about to send `frame`, this much after it was due.
+    /// The pacer is about to send `frame`, this much after it was due. Only the pacer calls this, so
+    /// plain stores do.
     pub fn note_sending(&self, frame: u64, lag: Duration) {
         self.send_lags.note(frame, lag);
+        self.sent.store(self.sent.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         // Before the datagram leaves, so that its answer finds it sent.
-        self.sent.store(frame + 1, Ordering::Release);
+        self.begun.store(frame + 1, Ordering::Release);
     }
 
     /// How late `frame` was sent; `None` when that is too long ago, or was over 4 s.
@@ -225,9 +255,22 @@ impl Call {
         latency
     }
 
+    /// A packet of the gateway's speech arrived at `at`. Only the listener calls this.
+    pub(super) fn note_speech(&self, at: Moment) {
+        self.turns.note_packet(at);
+        self.first_answer.fetch_min(at.as_nanos(), Ordering::Relaxed);
+    }
+
     /// The kernel did not take the frame that was noted last.
     pub(super) fn note_unsent(&self) {
         self.unsent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The way of the frame that carries `timestamp`; `None` when it did not send one.
+    pub(super) fn journey(&self, timestamp: MediaTimestamp) -> Option<Journey> {
+        let frame = self.frame_of(timestamp)?;
+        let (planned, send_lag) = (self.due(frame), self.send_lag(frame));
+        Some(Journey { planned, send_lag, latency: self.latencies.get(frame) })
     }
 
     /// A packet of this session arrived at `at`.
@@ -242,7 +285,7 @@ impl Call {
 
     /// Frames that the kernel took so far.
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Acquire) - self.unsent.load(Ordering::Relaxed)
+        self.sent.load(Ordering::Relaxed) - self.unsent.load(Ordering::Relaxed)
     }
 
     /// Frames answered so far, each counted once.
@@ -252,8 +295,16 @@ impl Call {
 
     /// What remains of it; final when the call is over.
     pub fn account(&self) -> CallAccount {
-        let (first_due, last_due) = (self.first_due, self.last_due());
-        CallAccount { first_due, last_due, first_answer: self.first_answer() }
+        let last_due = self.last_due();
+        let spoken = self.talkspurts.all().into_iter().map(|talkspurt| {
+            let until = if talkspurt == Talkspurt::ENDLESS {
+                last_due
+            } else {
+                self.due(talkspurt.end()).min(last_due)
+            };
+            Spoken { first_due: self.due(talkspurt.first), until }
+        });
+        CallAccount { spoken: spoken.collect(), last_due, first_answer: self.first_answer() }
     }
 
     /// When the first answer came.
@@ -263,72 +314,28 @@ impl Call {
     }
 }
 
-/// How long a call that is over is remembered: the gateway tells of a frame within a second of it, and
-/// is believed a second later.
-const REMEMBERED_FOR: Duration = Duration::from_secs(3);
-
 /// What remains of a call when it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallAccount {
-    /// See [`Call::first_due`].
-    pub first_due: Moment,
+    /// Its talkspurts.
+    pub spoken: Vec<Spoken>,
     /// See [`Call::last_due`].
     pub last_due: Moment,
     /// See [`Call::first_answer`].
     pub first_answer: Option<Moment>,
 }
 
-/// The calls that are open, by their ssrc, and those that were until just now: their sockets and
-/// rings are held no longer than that, however many calls a run has.
-#[derive(Default)]
-pub struct CallRegistry(Mutex<Registered>);
-
-#[derive(Default)]
-struct Registered {
-    calls: HashMap<Ssrc, Arc<Call>>,
-    /// Those that are over, and since when.
-    over: VecDeque<(Moment, Arc<Call>)>,
-}
-
-impl CallRegistry {
-    /// Adds a call; one of the same ssrc before it is over.
-    pub fn add(&self, call: Arc<Call>) {
-        self.registered().calls.insert(call.ssrc, call);
-    }
-
-    /// A call is over since `now`.
-    pub fn over(&self, call: Arc<Call>, now: Moment) {
-        self.registered().over.push_back((now, call));
-    }
-
-    /// Forgets the calls that have been over for long enough at `now`.
-    pub fn forget(&self, now: Moment) {
-        let mut registered = self.registered();
-        let Registered { calls, over } = &mut *registered;
-        while let Some((_, call)) = over.pop_front_if(|(since, _)| *since + REMEMBERED_FOR <= now) {
-            // Another call may have the same ssrc by now.
-            if calls.get(&call.ssrc).is_some_and(|current| Arc::ptr_eq(current, &call)) {
-                calls.remove(&call.ssrc);
-            }
-        }
-    }
-
-    /// The way of the frame that carries this timestamp; `None` when no call sent it.
-    pub fn journey(&self, ssrc: Ssrc, timestamp: MediaTimestamp) -> Option<Journey> {
-        let registered = self.registered();
-        let call = registered.calls.get(&ssrc)?;
-        let frame = call.frame_of(timestamp)?;
-        let (planned, send_lag) = (call.due(frame), call.send_lag(frame));
-        Some(Journey { planned, send_lag, latency: call.latencies.get(frame) })
-    }
-
-    fn registered(&self) -> MutexGuard<'_, Registered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Frames that were due, one each frame duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// When the first one was.
+    pub first_due: Moment,
+    /// None was due at or after this moment.
+    pub until: Moment,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "counters of the wire wrap")]
-const fn wrapped(wide: u64) -> u32 {
+pub(super) const fn wrapped(wide: u64) -> u32 {
     wide as u32
 }
 
@@ -362,10 +369,12 @@ pub(crate) mod tests {
             speech: Speech { voice: 0, first_packet: 0 },
             voice: Arc::new(Voice {
                 name: "test".to_owned(),
+                frame: FrameDuration::MS_60,
                 packets: vec![vec![11 << 3; UPLINK_BYTES].into()],
             }),
             first_due,
             leave: first_due + Duration::from_secs(1),
+            talkspurts: Talkspurts::Endless,
         })
     }
 
@@ -386,43 +395,41 @@ pub(crate) mod tests {
         }
         assert_eq!(call.send_lag(0), Some(Duration::from_micros(7)));
         call.note_answered(0, Moment::from_millis(130));
-        let calls = CallRegistry::default();
-        calls.add(Arc::new(call));
-        let call = calls.registered().calls.values().next().map(Arc::clone).unwrap();
-        let journey = |frame| calls.journey(call.ssrc, call.timestamp(frame));
         let first = Journey {
             planned: Moment::from_millis(100),
             send_lag: Some(Duration::from_micros(7)),
             latency: Some(Duration::from_millis(30)),
         };
-        assert_eq!(journey(0), Some(first));
-        assert_eq!(journey(1).unwrap().latency, None);
-        assert_eq!((journey(2), calls.journey(Ssrc::new(1), call.timestamp(0))), (None, None));
+        assert_eq!(call.journey(call.timestamp(0)), Some(first));
+        assert_eq!(call.journey(call.timestamp(1)).unwrap().latency, None);
+        assert_eq!(call.journey(call.timestamp(2)), None);
         call.note_sending(256, Duration::ZERO);
         assert_eq!(call.send_lag(0), None, "overwritten by frame 256");
     }
 
     #[test]
-    fn a_call_that_is_over_is_forgotten_with_its_socket_and_no_other_of_its_ssrc() {
+    fn a_device_that_takes_turns_sends_its_talkspurts_and_counts_what_it_sends() {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let calls = CallRegistry::default();
-        let [first, second] = [1000, 2000].map(|millis| {
-            let call = Arc::new(call_to(&peer, 1, Moment::from_millis(millis)));
-            call.note_sending(0, Duration::ZERO);
-            calls.add(Arc::clone(&call));
-            call
-        });
-        let (ssrc, timestamp) = (first.ssrc, first.timestamp(0));
-        let gone = Arc::downgrade(&first);
-        calls.over(first, Moment::from_millis(2000));
-        calls.forget(Moment::from_millis(4999));
-        assert!(gone.upgrade().is_some(), "the gateway may still tell of it");
-        calls.forget(Moment::from_millis(5000));
-        assert!(gone.upgrade().is_none());
-        assert_eq!(calls.journey(ssrc, timestamp).unwrap().planned, second.first_due);
-        calls.over(second, Moment::from_millis(5000));
-        calls.forget(Moment::from_millis(8000));
-        assert_eq!(calls.journey(ssrc, timestamp), None);
+        let at = Moment::from_millis;
+        let mut call = call_to(&peer, 1, at(100));
+        call.talkspurts = Talkspurts::in_turns();
+        assert!(!call.is_answered() && call.account().spoken.is_empty());
+        // Due at 100, 160, 220; and at 400, 460, … of which 1100 ends the call.
+        for (ready, frames, first) in [(100, 3, 0), (341, 20, 5)] {
+            let talkspurt = call.begin_talkspurt(at(ready), frames);
+            assert_eq!(talkspurt.first, first);
+            for frame in talkspurt.first..talkspurt.end() {
+                call.note_sending(frame, Duration::ZERO);
+            }
+        }
+        assert_eq!((call.sent(), call.begun()), (23, 25));
+        let spans = [(100, 280), (400, 1100)];
+        let spoken = spans.map(|(first, until)| Spoken { first_due: at(first), until: at(until) });
+        assert_eq!(call.account().spoken, spoken);
+        assert!(call.sealed(3).is_none(), "not spoken");
+        let (header, _) = call.sealed(5).unwrap();
+        assert_eq!(header[12..], [0, 0, 0, 4], "the fourth that is sent");
+        assert_eq!(header[8..12], 360_u32.to_be_bytes(), "the sixth by time");
     }
 
     #[test]

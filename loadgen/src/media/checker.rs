@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use codec::Complexity;
-use protocol::{FrameDuration, Moment, SampleRate, Ssrc};
+use protocol::{Moment, SampleRate, Ssrc};
 
 use super::call::Call;
 use crate::integrity::Speech;
@@ -40,8 +40,6 @@ pub struct CheckerPlan {
     pub devices: u32,
     /// What the devices say.
     pub voices: Vec<Arc<Voice>>,
-    /// Audio in each packet.
-    pub frame: FrameDuration,
     /// What must come back, as far as it is known.
     pub golden: Golden,
 }
@@ -94,7 +92,6 @@ struct Sample {
 struct Tools {
     voices: Vec<Arc<Voice>>,
     payloads: GoldenPayloads,
-    frame: FrameDuration,
     golden: Golden,
 }
 
@@ -168,11 +165,11 @@ impl Checker {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(plan: CheckerPlan) -> io::Result<Self> {
-        let CheckerPlan { devices, voices, frame, golden } = plan;
+        let CheckerPlan { devices, voices, golden } = plan;
         let (queue, samples) = mpsc::sync_channel(QUEUE);
         let thread = thread::Builder::new().name("din-checker".to_owned()).spawn(move || {
             let payloads = GoldenPayloads::new(&voices);
-            check(&samples, &Tools { voices, payloads, frame, golden })
+            check(&samples, &Tools { voices, payloads, golden })
         })?;
         let inbox = CheckerInbox { devices, queue: Some(queue), left_out: Arc::default() };
         Ok(Self { inbox, thread })
@@ -238,6 +235,7 @@ pub(crate) mod tests {
     use crate::media::call::tests::call_to;
     use crate::voice;
     use codec::EncoderSettings;
+    use protocol::FrameDuration;
     use std::net::UdpSocket;
 
     fn voices() -> Vec<Arc<Voice>> {
@@ -247,16 +245,14 @@ pub(crate) mod tests {
 
     /// A checker that watches so many devices and knows of nothing that must come back.
     pub(crate) fn checker(devices: u32) -> Checker {
-        let (voices, frame) = (voices(), FrameDuration::MS_60);
-        Checker::start(CheckerPlan { devices, voices, frame, golden: Golden::Unknown }).unwrap()
+        Checker::start(CheckerPlan { devices, voices: voices(), golden: Golden::Unknown }).unwrap()
     }
 
     /// What is found of these answers to the frames of device 0, from frame 0 on.
     fn found(golden: Golden, answers: impl IntoIterator<Item = Vec<u8>>) -> CheckerReport {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let call = Arc::new(call_to(&peer, 0, Moment::START));
-        let (voices, frame) = (voices(), FrameDuration::MS_60);
-        let plan = CheckerPlan { devices: 1, voices, frame, golden };
+        let plan = CheckerPlan { devices: 1, voices: voices(), golden };
         let checker = Checker::start(plan).unwrap();
         let inbox = checker.inbox();
         for (frame, answer) in (0..).zip(answers) {

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use measure::Distribution;
 use measure::jitter::Ipdv;
-use protocol::Moment;
 use protocol::keystream::{Direction, KeystreamWatch};
 use protocol::packet::{HEADER_LEN, Header};
 use protocol::sequence::{Arrival, SequenceWindow};
+use protocol::{Moment, Sequence};
 
 use super::call::Call;
-use super::experience::Experience;
+use super::experience::{Experience, Experienced};
 use super::key_watch::KeyWatch;
+use super::speech_stream::{SpeechPacket, SpeechStream};
 
 /// How many packets back a copy is recognised, and by how many of its bytes.
 const COPIES: usize = 8;
@@ -23,6 +25,8 @@ pub struct Downlink {
     pub(super) call: Arc<Call>,
     pub(super) window: SequenceWindow,
     pub(super) experience: Experience,
+    /// Of a device that takes turns.
+    pub(super) speech: SpeechStream,
     keystream: KeystreamWatch,
     /// Frames of the uplink that the watch was told of.
     uplink_told: u64,
@@ -50,7 +54,7 @@ pub(super) struct Heard<'a> {
     pub(super) opus: Option<&'a [u8]>,
 }
 
-/// Whether a datagram answers a frame.
+/// Whether a datagram answers a frame, or is speech of the gateway's own.
 #[derive(Clone, Copy, Debug)]
 pub enum What {
     /// The first answer to `frame`.
@@ -62,10 +66,14 @@ pub enum What {
         /// The difference in delay to the answer before; `None` for the first.
         ipdv: Option<Ipdv>,
     },
-    /// Another answer to `frame`.
-    Again {
-        /// The frame's number, from 0.
-        frame: u64,
+    /// A packet that came before, whether it answers a frame or is speech.
+    Again,
+    /// Speech of the gateway's own.
+    Speech {
+        /// A later frame of it came before.
+        reordered: bool,
+        /// The difference in delay to the packet before; `None` for the first of a speech.
+        ipdv: Option<Ipdv>,
     },
     /// No media packet of this session, or the answer to no frame.
     Foreign,
@@ -76,6 +84,7 @@ impl Downlink {
     pub fn new(call: Arc<Call>) -> Self {
         Self {
             experience: Experience::new(call.frame.as_duration()),
+            speech: SpeechStream::default(),
             keystream: KeystreamWatch::new(),
             uplink_told: 0,
             newest: [[0; BEGINNING]; COPIES],
@@ -95,9 +104,10 @@ impl Downlink {
     /// was sealed under is known from its number, so the thread that sends need not tell.
     pub(super) fn note_uplink(&mut self) {
         for frame in self.uplink_told..self.call.begun() {
-            let (header, payload_len) = self.call.sealed(frame);
-            let reuse = self.keystream.used(Direction::Uplink, header, payload_len);
-            self.keystream_reuse += u64::from(reuse.is_some());
+            if let Some((header, payload_len)) = self.call.sealed(frame) {
+                let reuse = self.keystream.used(Direction::Uplink, header, payload_len);
+                self.keystream_reuse += u64::from(reuse.is_some());
+            }
             self.uplink_told = frame + 1;
         }
     }
@@ -134,6 +144,10 @@ impl Downlink {
             self.keystream_reuse += u64::from(reuse.is_some());
         }
         let opus = Some(&*opus);
+        if !call.is_answered() {
+            let what = self.spoken(header.sequence, at);
+            return Heard { what, planned: at, opus };
+        }
         let Some(frame) = call.frame_of(header.timestamp) else {
             return Heard { opus, ..foreign };
         };
@@ -142,13 +156,43 @@ impl Downlink {
         Heard { what, planned, opus }
     }
 
+    /// Notes that the device has begun a new turn, if it has: the speech of the one before is over.
+    /// The delay variation of its packets goes to `pdv`.
+    pub(super) fn follow_turns(&mut self, pdv: &mut Distribution) {
+        if let Some(frames) = self.speech.turn(self.call.turns.number()) {
+            self.experience.pause(frames, pdv);
+        }
+    }
+
+    /// Accounts for a packet of the gateway's speech.
+    fn spoken(&mut self, sequence: Sequence, at: Moment) -> What {
+        match self.speech.packet(sequence) {
+            SpeechPacket::Again => What::Again,
+            SpeechPacket::Late => What::Foreign,
+            SpeechPacket::Frame { frame, reordered } => {
+                self.call.note_speech(at);
+                let ipdv = self.experience.arrived(frame, at, true);
+                What::Speech { reordered, ipdv }
+            }
+        }
+    }
+
+    /// The account of the call is closed: what the device experienced.
+    pub(super) fn finish(mut self, pdv: &mut Distribution) -> Experienced {
+        let frames = match self.call.is_answered() {
+            true => self.call.sent(),
+            false => self.speech.end().unwrap_or(0),
+        };
+        self.experience.finish(frames, pdv)
+    }
+
     /// Accounts for an answer to `frame`, received at `at`: everything that is noted of one call.
     #[inline]
     pub fn answered(&mut self, frame: u64, at: Moment) -> What {
         match self.window.observe_certain(frame) {
             Arrival::Duplicate => {
                 self.experience.arrived(frame, at, false);
-                What::Again { frame }
+                What::Again
             }
             // 1,024 frames late: whether it was answered before is not known; an answer of a minute
             // ago is of no use to anybody.
@@ -168,7 +212,6 @@ impl Downlink {
 mod tests {
     use super::*;
     use crate::media::call::tests::{UPLINK_BYTES, call_to};
-    use protocol::Sequence;
     use protocol::cipher::{MediaCipher, MediaKey, NonceTemplate};
     use protocol::packet::DOWNLINK_FLAG;
     use std::net::UdpSocket;
@@ -184,7 +227,7 @@ mod tests {
         for frame in 0..100 + behind {
             call.note_sending(frame, Duration::ZERO);
             let Some(answered) = frame.checked_sub(behind) else { continue };
-            let sequence = Sequence::new(Call::sequence(answered).get() + ahead);
+            let sequence = Sequence::new(u32::try_from(answered).unwrap() + 1 + ahead);
             let mut answer = vec![7; HEADER_LEN + length];
             cipher.seal(call.timestamp(answered), sequence, &mut answer);
             downlink.hear(&mut answer, Moment::from_millis(frame));

@@ -20,9 +20,23 @@ pub(super) struct Experience {
     frame: Duration,
     jitter: StreamJitter,
     fates: FrameFates,
+    players: Players,
+    /// Of talkspurts that are over; endless streams have none.
+    before: Option<Box<Before>>,
+}
+
+struct Players {
     xiaozhi: Xiaozhi,
     fixed: Fixed,
     adaptive: Adaptive,
+}
+
+#[derive(Default)]
+struct Before {
+    loss: LossRuns,
+    xiaozhi: Playout,
+    fixed: Playout,
+    adaptive: Playout,
 }
 
 /// What came out of one call.
@@ -49,9 +63,8 @@ impl Experience {
             frame,
             jitter: StreamJitter::new(),
             fates: FrameFates::new(),
-            xiaozhi: Xiaozhi::new(frame),
-            fixed: Fixed::new(frame, FIXED_DEPTH),
-            adaptive: Adaptive::new(frame),
+            players: Players::new(frame),
+            before: None,
         }
     }
 
@@ -59,9 +72,9 @@ impl Experience {
     /// the `first` answer to that frame.
     pub(super) fn arrived(&mut self, frame: u64, at: Moment, first: bool) -> Option<Ipdv> {
         let at = at.since_start();
-        self.xiaozhi.arrived(frame, at);
-        self.fixed.arrived(frame, at);
-        self.adaptive.arrived(frame, at);
+        self.players.xiaozhi.arrived(frame, at);
+        self.players.fixed.arrived(frame, at);
+        self.players.adaptive.arrived(frame, at);
         if !first {
             return None;
         }
@@ -70,18 +83,50 @@ impl Experience {
         self.jitter.arrived(media, at)
     }
 
-    /// The call is over, with so many frames sent; the delay variation of its packets goes to `pdv`.
+    /// A talkspurt of so many frames is over, and another will begin with frame 0; the silence between
+    /// them is nobody's fault. The delay variation of its packets goes to `pdv`.
+    pub(super) fn pause(&mut self, frames: u64, pdv: &mut Distribution) {
+        let players = std::mem::replace(&mut self.players, Players::new(self.frame));
+        let fates = std::mem::take(&mut self.fates);
+        self.jitter.pause(pdv);
+        self.before.get_or_insert_default().add(fates, players, frames);
+    }
+
+    /// The call is over, with so many frames sent since the last pause; the delay variation of its packets goes to `pdv`.
     pub(super) fn finish(self, frames_sent: u64, pdv: &mut Distribution) -> Experienced {
         debug_assert_eq!(pdv.quantity(), Quantity::Time);
         self.jitter.pour_pdv_into(pdv);
+        let mut all = self.before.unwrap_or_default();
+        all.add(self.fates, self.players, frames_sent);
+        let Before { loss, xiaozhi, fixed, adaptive } = *all;
         Experienced {
             rfc3550: self.jitter.rfc3550(),
             interarrival_sigma: self.jitter.interarrival_sigma(),
-            loss: self.fates.finish(frames_sent),
-            xiaozhi: self.xiaozhi.finish(frames_sent),
-            fixed: self.fixed.finish(frames_sent),
-            adaptive: self.adaptive.finish(frames_sent),
+            loss,
+            xiaozhi,
+            fixed,
+            adaptive,
         }
+    }
+}
+
+impl Players {
+    fn new(frame: Duration) -> Self {
+        Self {
+            xiaozhi: Xiaozhi::new(frame),
+            fixed: Fixed::new(frame, FIXED_DEPTH),
+            adaptive: Adaptive::new(frame),
+        }
+    }
+}
+
+impl Before {
+    /// Adds a talkspurt of so many frames.
+    fn add(&mut self, fates: FrameFates, players: Players, frames: u64) {
+        self.loss.merge(&fates.finish(frames));
+        self.xiaozhi.merge(&players.xiaozhi.finish(frames));
+        self.fixed.merge(&players.fixed.finish(frames));
+        self.adaptive.merge(&players.adaptive.finish(frames));
     }
 }
 
@@ -112,5 +157,27 @@ mod tests {
             assert_eq!((player.frames_sent, player.frames_played, player.frames_lost), (6, 4, 2));
             assert_eq!(player.frames_duplicate, 1);
         }
+    }
+
+    /// Two speeches of ten frames, 30 s apart, the second one lacking a frame and 100 ms slower.
+    #[test]
+    fn a_pause_between_talkspurts_is_no_gap_and_no_jitter() {
+        let mut experience = Experience::new(FRAME);
+        let mut pdv = Distribution::new(Quantity::Time);
+        for frame in 0..10 {
+            experience.arrived(frame, Moment::from_millis(1000 + frame * 60), true);
+        }
+        experience.pause(10, &mut pdv);
+        for frame in (0..10).filter(|frame| *frame != 4) {
+            let ipdv = experience.arrived(frame, Moment::from_millis(31_100 + frame * 60), true);
+            assert_eq!(ipdv.is_some(), frame > 0, "the first is compared with none");
+        }
+        let heard = experience.finish(10, &mut pdv);
+        assert_eq!((pdv.count(), pdv.statistic(measure::Statistic::Max)), (19, Some(0.0)));
+        assert_eq!(heard.rfc3550.unwrap().max, Duration::ZERO);
+        assert_eq!((heard.loss.total(), heard.loss.lost()), (20, 1));
+        let player = heard.xiaozhi;
+        assert_eq!((player.frames_played, player.stutters, player.interruptions), (19, 1, 0));
+        assert_eq!(player.longest_gap(), FRAME);
     }
 }

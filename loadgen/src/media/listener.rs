@@ -88,8 +88,14 @@ pub struct CallArrivals {
     pub device: DeviceNumber,
     /// Frames sent.
     pub sent: u64,
+    /// Whether each of them has its answer.
+    pub is_answered: bool,
     /// Frames answered, each counted once.
     pub answered: u64,
+    /// Turns that were over, and those of them that were answered.
+    pub turns: (u64, u64),
+    /// Packets of speech received, each counted once.
+    pub speech: u64,
     /// Answers after the answer to a later frame.
     pub reordered: u64,
     /// Answers to a frame answered before.
@@ -287,14 +293,17 @@ impl ListenerThread {
         self.heard.calls.push(CallArrivals {
             device: downlink.call.device,
             sent,
+            is_answered: downlink.call.is_answered(),
             downlink_rate: downlink.call.downlink_rate,
             answered: downlink.call.answered(),
+            turns: downlink.call.turns.concluded(),
+            speech: downlink.speech.received(),
             reordered: downlink.window.reordered(),
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,
             latency_max: downlink.latency_max,
             wrong_key_since: downlink.key.wrong_since(),
-            experienced: downlink.experience.finish(sent, &mut self.heard.pdv),
+            experienced: downlink.finish(&mut self.heard.pdv),
         });
     }
 
@@ -329,6 +338,9 @@ impl ListenerThread {
         }
         for received in self.batch.received() {
             let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
+            if !downlink.call.is_answered() {
+                downlink.follow_turns(&mut self.heard.pdv);
+            }
             let heard = downlink.hear(received.datagram.payload_mut(), at);
             let times = Times { planned: heard.planned, at, read: now };
             self.recorder.note(&heard.what, times, &downlink.call);
@@ -344,7 +356,7 @@ impl ListenerThread {
                     Ok(_) => {
                         let frame = match heard.what {
                             What::Answer { frame, .. } => Some(frame),
-                            What::Again { .. } | What::Foreign => None,
+                            What::Again | What::Speech { .. } | What::Foreign => None,
                         };
                         self.checker.offer(&downlink.call, frame, opus);
                     }

@@ -30,6 +30,7 @@ const IDLE: Duration = Duration::from_millis(2);
 pub struct Pacer {
     shared: Arc<Shared>,
     sent: Arc<AtomicU64>,
+    awaited: Arc<AtomicU64>,
     intervals: Intervals<1>,
     thread: JoinHandle<(PacerReport, Interval<1>)>,
 }
@@ -64,11 +65,11 @@ impl Pacer {
     ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { joining: Mutex::new(Vec::new()), stop: AtomicBool::new(false) });
-        let sent = Arc::new(AtomicU64::new(0));
+        let (sent, awaited) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let (recorder, intervals) = intervals();
         let run = PacerThread {
             clock,
-            recorder: SendRecorder::new(phases, recorder, Arc::clone(&sent)),
+            recorder: SendRecorder::new(phases, recorder, Arc::clone(&sent), Arc::clone(&awaited)),
             spin,
             wheel: SlotWheel::new(),
             due: Vec::new(),
@@ -76,7 +77,7 @@ impl Pacer {
         };
         let thread =
             thread::Builder::new().name("din-pacer".to_owned()).spawn(move || run.run(wish))?;
-        Ok(Self { shared, sent, intervals, thread })
+        Ok(Self { shared, sent, awaited, intervals, thread })
     }
 
     /// Paces `uplink` from its first frame to its last.
@@ -87,6 +88,11 @@ impl Pacer {
     /// Frames sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Of these, frames that each have their answer.
+    pub fn awaited(&self) -> u64 {
+        self.awaited.load(Ordering::Relaxed)
     }
 
     /// What was recorded second by second; the times are
@@ -177,7 +183,7 @@ impl PacerThread {
 
     /// Keeps an uplink that has a frame left to send, and lets go of one that has not.
     fn keep(&mut self, uplink: Uplink) {
-        if uplink.due() < uplink.call().last_due() {
+        if uplink.goes_on() {
             self.wheel.insert(uplink.due(), uplink);
         } else {
             uplink.call().uplink_done.notify_one();
@@ -205,7 +211,7 @@ impl PacerThread {
             call.note_unsent();
             return;
         }
-        self.recorder.sent(due, lag);
+        self.recorder.sent(due, lag, call.is_answered());
     }
 }
 
@@ -216,6 +222,7 @@ mod tests {
     use crate::media::call::tests::call_to;
     use crate::scenario::Phase;
     use crate::voice::Voice;
+    use protocol::FrameDuration;
     use std::net::UdpSocket;
 
     fn phases() -> PhaseTimes {
@@ -226,7 +233,11 @@ mod tests {
 
     fn uplink(call: &Arc<Call>) -> Uplink {
         let packets = vec![vec![0x58; 40].into()];
-        Uplink::new(Arc::clone(call), Arc::new(Voice { name: "test".to_owned(), packets }), 0)
+        Uplink::new(
+            Arc::clone(call),
+            Arc::new(Voice { name: "test".to_owned(), frame: FrameDuration::MS_60, packets }),
+            0,
+        )
     }
 
     #[test]
@@ -288,8 +299,8 @@ mod tests {
         for frame in 0..17 {
             let length = peer.recv(&mut bytes).unwrap();
             let (header, _) = call.cipher.open(&mut bytes[..length]).unwrap();
-            assert_eq!(header.sequence, Call::sequence(frame));
-            assert!(clock.now() >= call.due(frame));
+            assert_eq!(header.sequence.get(), frame + 1);
+            assert!(clock.now() >= call.due(u64::from(frame)));
         }
         wait_until_done(&call);
         let (report, _) = pacer.stop();

@@ -24,6 +24,8 @@ pub const SEND_TIMES: [Metric; 1] = [Metric::SendLag];
 pub struct PhaseSends {
     /// Frames handed to the kernel.
     pub sent: u64,
+    /// Of these, frames that each have their answer: those of devices that never stop to speak.
+    pub awaited: u64,
     /// Send calls refused because the gateway's port is closed.
     pub refused: u64,
     /// Frames that the kernel did not take for another reason.
@@ -34,7 +36,13 @@ pub struct PhaseSends {
 
 impl PhaseSends {
     fn new() -> Self {
-        Self { sent: 0, refused: 0, failed: 0, send_lag: Distribution::new(Quantity::Time) }
+        Self {
+            sent: 0,
+            awaited: 0,
+            refused: 0,
+            failed: 0,
+            send_lag: Distribution::new(Quantity::Time),
+        }
     }
 }
 
@@ -45,25 +53,35 @@ pub struct SendRecorder {
     largest_lag: Duration,
     interval: IntervalRecorder<1>,
     sent: Arc<AtomicU64>,
+    awaited: Arc<AtomicU64>,
 }
 
 impl SendRecorder {
-    /// Nothing noted; frames sent are counted in `sent` as well, which nobody else writes.
-    pub fn new(phases: PhaseTimes, interval: IntervalRecorder<1>, sent: Arc<AtomicU64>) -> Self {
+    /// Nothing noted; frames sent are counted in `sent` as well, and those that have their answer in
+    /// `awaited`, which nobody else writes.
+    pub fn new(
+        phases: PhaseTimes,
+        interval: IntervalRecorder<1>,
+        sent: Arc<AtomicU64>,
+        awaited: Arc<AtomicU64>,
+    ) -> Self {
         let sends = (0..phases.count()).map(|_| PhaseSends::new()).collect();
-        Self { phases, sends, largest_lag: Duration::ZERO, interval, sent }
+        Self { phases, sends, largest_lag: Duration::ZERO, interval, sent, awaited }
     }
 
-    /// The kernel took a frame that was due then, this much later.
+    /// The kernel took a frame that was due then, this much later; each may have its answer.
     #[inline]
-    pub fn sent(&mut self, due: Moment, lag: Duration) {
+    pub fn sent(&mut self, due: Moment, lag: Duration, awaited: bool) {
         let phase = self.phase(due);
         let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
         phase.sent += 1;
+        phase.awaited += u64::from(awaited);
         phase.send_lag.record(nanos);
         self.interval.record([Some(nanos)]);
         let sent = self.sent.load(Ordering::Relaxed);
         self.sent.store(sent + 1, Ordering::Relaxed);
+        let before = self.awaited.load(Ordering::Relaxed);
+        self.awaited.store(before + u64::from(awaited), Ordering::Relaxed);
         if due >= Moment::START + WARM_UP {
             self.largest_lag = self.largest_lag.max(lag);
         }

@@ -1,4 +1,4 @@
-//! The frames that one device sends, each sealed before it is due.
+//! The frames that one device sends in a talkspurt, each sealed before it is due.
 
 use std::sync::Arc;
 
@@ -6,12 +6,14 @@ use protocol::Moment;
 use protocol::packet::HEADER_LEN;
 
 use super::call::Call;
+use super::talkspurt::Talkspurt;
 use crate::voice::Voice;
 
-/// The uplink of one call: the next datagram, ready to go.
+/// The uplink of one talkspurt: the next datagram, ready to go.
 pub struct Uplink {
     call: Arc<Call>,
     voice: Arc<Voice>,
+    talkspurt: Talkspurt,
     /// Index into the voice's packets of the next frame's speech.
     packet: usize,
     frame: u64,
@@ -21,13 +23,25 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// The uplink of `call`, speaking with `voice` from `clip_offset` on (a share of the clip in
+    /// The uplink of `call` that never stops, speaking with `voice` from `clip_offset` on (a share of the clip in
     /// 1/2³²); its first datagram is sealed.
     pub fn new(call: Arc<Call>, voice: Arc<Voice>, clip_offset: u32) -> Self {
         let packet = voice.packet_at(clip_offset);
+        Self::begin(call, voice, packet, Talkspurt::ENDLESS)
+    }
+
+    /// A talkspurt of `call`; its speech goes on where the one before has stopped.
+    pub fn of_talkspurt(call: Arc<Call>, talkspurt: Talkspurt) -> Self {
+        let voice = Arc::clone(&call.voice);
+        let packet = call.speech.packet(talkspurt.before, voice.packets.len());
+        Self::begin(call, voice, packet, talkspurt)
+    }
+
+    fn begin(call: Arc<Call>, voice: Arc<Voice>, packet: usize, talkspurt: Talkspurt) -> Self {
         let longest = voice.packets.iter().map(|packet| packet.len()).max().unwrap_or(0);
         let buffer = vec![0; HEADER_LEN + longest].into_boxed_slice();
-        let mut uplink = Self { call, voice, packet, frame: 0, buffer, len: 0 };
+        let frame = talkspurt.first;
+        let mut uplink = Self { call, voice, talkspurt, packet, frame, buffer, len: 0 };
         uplink.seal();
         uplink
     }
@@ -47,6 +61,11 @@ impl Uplink {
         self.call.due(self.frame)
     }
 
+    /// Whether the frame that is ready is to be sent: the talkspurt goes on, and so does the call.
+    pub fn goes_on(&self) -> bool {
+        self.frame < self.talkspurt.end() && self.due() < self.call.last_due()
+    }
+
     /// The datagram of the frame that is ready.
     pub fn datagram(&self) -> &[u8] {
         &self.buffer[..self.len]
@@ -64,8 +83,8 @@ impl Uplink {
         self.len = HEADER_LEN + payload.len();
         let datagram = &mut self.buffer[..self.len];
         datagram[HEADER_LEN..].copy_from_slice(payload);
-        let (timestamp, sequence) = (self.call.timestamp(self.frame), Call::sequence(self.frame));
-        self.call.cipher.seal(timestamp, sequence, datagram);
+        let timestamp = self.call.timestamp(self.frame);
+        self.call.cipher.seal(timestamp, self.talkspurt.sequence(self.frame), datagram);
     }
 }
 
@@ -73,8 +92,9 @@ impl Uplink {
 mod tests {
     use super::*;
     use crate::media::call::tests::call_to;
+    use crate::media::talkspurt::Talkspurts;
     use crate::scenario::Phasing;
-    use crate::traits::{DeviceTraits, Population};
+    use crate::traits::{DeviceTraits, Kind, Population};
     use crate::voice;
     use codec::EncoderSettings;
     use protocol::FrameDuration;
@@ -87,8 +107,8 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let voices = voice::load(&[], &EncoderSettings::firmware_uplink()).unwrap();
         let frame = FrameDuration::MS_60;
-        let population =
-            Population { seed, frame, voices: voices.len(), phasing: Phasing::Spread, devices: 3 };
+        let kind = Kind { frame, voices: 0..voices.len() };
+        let population = Population::of_one_kind(seed, Phasing::Spread, kind, 3);
         let mut hash = Sha256::new();
         for device in 0..3 {
             let traits = DeviceTraits::new(&population, device);
@@ -117,10 +137,36 @@ mod tests {
     const GOLDEN: &str = "6ef3968746301e4ffd9d730570c55c2d01041d743cdc27da16ab41894866db16";
 
     #[test]
+    fn a_talkspurt_goes_on_where_the_one_before_has_stopped_and_ends() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut call = call_to(&peer, 1, Moment::START);
+        call.talkspurts = Talkspurts::in_turns();
+        let packets = (1u8..=4).map(|byte| vec![byte; usize::from(byte)].into()).collect();
+        call.voice =
+            Arc::new(Voice { name: "test".to_owned(), frame: FrameDuration::MS_60, packets });
+        let call = Arc::new(call);
+        let mut sent = Vec::new();
+        for (ready, frames) in [(0, 3), (600, 2)] {
+            let talkspurt = call.begin_talkspurt(Moment::from_millis(ready), frames);
+            let mut uplink = Uplink::of_talkspurt(Arc::clone(&call), talkspurt);
+            while uplink.goes_on() {
+                let mut datagram = uplink.datagram().to_vec();
+                let (header, payload) = call.cipher.open(&mut datagram).unwrap();
+                let due = uplink.due().since_start().as_millis();
+                sent.push((due, header.sequence.get(), header.timestamp.as_millis(), payload[0]));
+                uplink.advance();
+            }
+        }
+        let first = [(0, 1, 60, 1), (60, 2, 120, 2), (120, 3, 180, 3)];
+        assert_eq!(sent, [&first[..], &[(600, 4, 660, 4), (660, 5, 720, 1)]].concat());
+    }
+
+    #[test]
     fn the_clip_starts_at_its_offset_and_repeats() {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let packets = (1u8..=4).map(|byte| vec![byte; usize::from(byte)].into()).collect();
-        let voice = Arc::new(Voice { name: "test".to_owned(), packets });
+        let voice =
+            Arc::new(Voice { name: "test".to_owned(), frame: FrameDuration::MS_60, packets });
         let call = Arc::new(call_to(&peer, 1, Moment::START));
         let mut uplink = Uplink::new(Arc::clone(&call), voice, 1 << 31);
         let mut spoken = Vec::new();
@@ -128,7 +174,7 @@ mod tests {
             let mut datagram = uplink.datagram().to_vec();
             let (header, payload) = call.cipher.open(&mut datagram).unwrap();
             assert_eq!(header.timestamp, call.timestamp(frame));
-            assert_eq!(header.sequence, Call::sequence(frame));
+            assert_eq!(header.sequence.get(), u32::try_from(frame).unwrap() + 1);
             spoken.push(payload.to_vec());
             uplink.advance();
         }

@@ -1,6 +1,21 @@
-//! `[devices]`: what the devices of a scenario are like.
+//! `[devices]`: what the devices of a scenario are like; `[[group]]`: what some of them are like
+//! instead.
+//!
+//! ```toml
+//! [devices]
+//! frame = "60ms"
+//! talk  = "full-duplex"
+//!
+//! [[group]]
+//! name  = "toys"
+//! share = "30%"                 # of all devices; those of no group are as `[devices]` says
+//! frame = "20ms"                # what is left out is as in `[devices]`
+//! talk  = { listen = "1s..3s" } # `talk.rs`
+//! ```
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use codec::{Bitrate, Complexity, EncoderSettings};
 use protocol::device_session::DeviceTimeouts;
@@ -9,52 +24,181 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use super::duration::Span;
-use super::values::whole;
-use super::{DeviceSettings, MAX_DEVICES, Phasing, ScenarioError};
+use super::talk::{Talk, TalkValue};
+use super::values::{Share, whole};
+use super::{Devices, Group, MAX_DEVICES, Phasing, ScenarioError};
 
-/// The table as it is written.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct DevicesTable {
-    /// WAV or Ogg Opus files, relative to the scenario; none: the voices that come with Din.
-    audio: Vec<Spanned<PathBuf>>,
-    frame: Frame,
-    sample_rate: Rate,
-    bitrate: BitrateText,
-    complexity: Level,
-    dtx: bool,
-    hello_timeout: Span,
-    audio_timeout: Span,
-    decode: Count,
-    phase: Phasing,
-}
+/// The most groups one scenario may have.
+const MAX_GROUPS: usize = 100;
+/// The name of the group of all devices where there is no other, and of those that belong to none.
+const ALL: &str = "all";
+const OTHERS: &str = "others";
 
-impl Default for DevicesTable {
-    /// The firmware's own settings.
-    fn default() -> Self {
-        let EncoderSettings { sample_rate, frame, bitrate, complexity, dtx, .. } =
-            EncoderSettings::firmware_uplink();
-        Self {
-            audio: Vec::new(),
-            frame: Frame(frame),
-            sample_rate: Rate(sample_rate),
-            bitrate: BitrateText(bitrate),
-            complexity: Level(complexity),
-            dtx,
-            hello_timeout: Span(DeviceTimeouts::default().hello),
-            audio_timeout: Span(DeviceTimeouts::default().audio),
-            decode: Count(50),
-            phase: Phasing::default(),
+macro_rules! device_tables {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// `[devices]` as it is written.
+        #[derive(Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct DevicesTable {
+            $($(#[$doc])* $field: Option<$type>,)*
+            /// How many devices, from the first on, have their returned audio really decoded, 0 to
+            /// 20,000; default: 50.
+            decode: Option<Count>,
+            /// When the frames of each device are due within a frame duration: `spread` at random by
+            /// the seed, `staggered` in even steps, or `aligned` all at once; default: `spread`.
+            phase: Phasing,
         }
-    }
+
+        /// A `[[group]]` as it is written.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct GroupTable {
+            /// The group's name in reports: letters, digits, `-` and `_`.
+            name: Spanned<String>,
+            /// Which share of all devices belongs to it, more than 0% and at most 100%. Devices that
+            /// belong to no group are as `[devices]` says.
+            share: Spanned<Share>,
+            $($(#[$doc])* $field: Option<$type>,)*
+        }
+
+        /// What either says.
+        #[derive(Clone, Default)]
+        struct Said {
+            $($field: Option<$type>,)*
+        }
+
+        impl Said {
+            /// The same, with what is left out as `other` has it.
+            fn or(self, other: &Self) -> Self {
+                Self { $($field: self.$field.or_else(|| other.$field.clone()),)* }
+            }
+        }
+
+        impl DevicesTable {
+            fn split(self) -> (Said, Option<Count>, Phasing) {
+                (Said { $($field: self.$field,)* }, self.decode, self.phase)
+            }
+        }
+
+        impl GroupTable {
+            fn split(self) -> (Spanned<String>, Spanned<Share>, Said) {
+                (self.name, self.share, Said { $($field: self.$field,)* })
+            }
+        }
+    };
 }
 
-impl DevicesTable {
-    /// The same settings, with the audio found.
-    pub(super) fn checked(self, path: &Path, text: &str) -> Result<DeviceSettings, ScenarioError> {
-        let base = path.parent().unwrap_or(Path::new("."));
+device_tables! {
+    /// What the devices say: WAV or Ogg Opus files, relative to the scenario; default: the 16 voices
+    /// that come with Din.
+    audio: Vec<Spanned<PathBuf>>,
+    /// Audio in each packet: `20ms`, `40ms` or `60ms`; default: `60ms`, as the firmware.
+    frame: Frame,
+    /// Sample rate of the uplink in Hz: 8000, 12000, 16000, 24000 or 48000; default: 16000.
+    sample_rate: Rate,
+    /// Bitrate of the uplink: `auto`, or `6kbps` to `510kbps`; default: `auto`.
+    bitrate: BitrateText,
+    /// Complexity of the devices' encoder, 0 to 10; default: 0. Speech is encoded before the run, so
+    /// it costs the run nothing.
+    complexity: Level,
+    /// Whether the encoder sends next to nothing during silence (discontinuous transmission);
+    /// default: true.
+    dtx: bool,
+    /// How long a device waits for the answer to hello; default: `10s`.
+    hello_timeout: Span,
+    /// How long a device waits for audio before it gives the session up; default: `120s`.
+    audio_timeout: Span,
+    /// When a device speaks: `full-duplex` (always), `half-duplex` (in turns), `silent` (never), or
+    /// a table that says how turns are taken; default: `full-duplex`.
+    talk: TalkValue,
+}
+
+/// The devices of a scenario, from both tables.
+pub(super) fn devices(
+    path: &Path,
+    text: &str,
+    devices: DevicesTable,
+    groups: Spanned<Vec<GroupTable>>,
+) -> Result<Devices, ScenarioError> {
+    let place = Place { path, text };
+    let whole = groups.span();
+    let (base, decode, phasing) = devices.split();
+    let mut made: Vec<Group> = Vec::new();
+    for table in groups.into_inner() {
+        let (name, share, said) = table.split();
+        place.check_name(&name, &made)?;
+        let so_far: f64 = made.iter().map(|group| group.share).sum();
+        place.check_share(&share, so_far)?;
+        let share = share.get_ref().ratio();
+        made.push(place.group(name.into_inner(), share, said.or(&base))?);
+    }
+    if made.len() > MAX_GROUPS {
+        let message = format!("{} groups: the most is {MAX_GROUPS}", made.len());
+        return Err(ScenarioError::at(path, text, whole, message));
+    }
+    let rest = 1.0 - made.iter().map(|group| group.share).sum::<f64>();
+    if made.is_empty() {
+        made.push(place.group(ALL.to_owned(), 1.0, base)?);
+    } else if rest > SMALLEST_SHARE {
+        made.push(place.group(OTHERS.to_owned(), rest, base)?);
+    }
+    Ok(Devices { groups: made, decode: decode.map_or(DECODED, |count| count.0), phasing })
+}
+
+/// Devices that are decoded where a scenario does not say.
+const DECODED: u32 = 50;
+/// Less than this is what adding percentages leaves.
+const SMALLEST_SHARE: f64 = 1e-9;
+
+/// The file that is read.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn wrong(&self, span: Range<usize>, message: String, help: &str) -> ScenarioError {
+        ScenarioError::at(self.path, self.text, span, message).with_help(help.to_owned())
+    }
+
+    fn check_name(&self, name: &Spanned<String>, before: &[Group]) -> Result<(), ScenarioError> {
+        let (span, name) = (name.span(), name.get_ref());
+        let usable = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(usable) {
+            let message = format!("group name `{name}`: allowed are letters, digits, `-` and `_`");
+            return Err(self.wrong(span, message, "name it for example \"kitchen\""));
+        }
+        if [ALL, OTHERS].contains(&&**name) {
+            let message = format!("a group cannot be called `{name}`");
+            return Err(self.wrong(span, message, "devices that belong to no group are called so"));
+        }
+        if before.iter().any(|group| group.name == *name) {
+            let message = format!("group name `{name}` is used twice");
+            return Err(self.wrong(span, message, "give each group a name of its own"));
+        }
+        Ok(())
+    }
+
+    fn check_share(&self, share: &Spanned<Share>, so_far: f64) -> Result<(), ScenarioError> {
+        let (span, share) = (share.span(), *share.get_ref());
+        if share.ratio() <= 0.0 {
+            let message = "a group of 0% of the devices".to_owned();
+            return Err(self.wrong(span, message, "write more than 0%, or leave the group out"));
+        }
+        if so_far + share.ratio() > 1.0 + SMALLEST_SHARE {
+            let message = format!(
+                "the shares of the groups add up to {:.4}%",
+                (so_far + share.ratio()) * 1e2
+            );
+            return Err(self.wrong(span, message, "100% is all there is: lower one of them"));
+        }
+        Ok(())
+    }
+
+    fn group(&self, name: String, share: f64, said: Said) -> Result<Group, ScenarioError> {
+        let base = self.path.parent().unwrap_or(Path::new("."));
         let mut audio = Vec::new();
-        for file in self.audio {
+        for file in said.audio.unwrap_or_default() {
             let full = base.join(file.get_ref());
             if !full.is_file() {
                 let message = format!("audio file `{}` does not exist", file.get_ref().display());
@@ -62,37 +206,41 @@ impl DevicesTable {
                     "looked for {}; paths are relative to the scenario file",
                     full.display()
                 );
-                return Err(ScenarioError::at(path, text, file.span(), message).with_help(help));
+                return Err(self.wrong(file.span(), message, &help));
             }
             audio.push(full);
         }
+        let firmware = EncoderSettings::firmware_uplink();
         let encoder = EncoderSettings {
-            sample_rate: self.sample_rate.0,
-            frame: self.frame.0,
-            bitrate: self.bitrate.0,
-            complexity: self.complexity.0,
-            dtx: self.dtx,
-            ..EncoderSettings::firmware_uplink()
+            sample_rate: said.sample_rate.map_or(firmware.sample_rate, |rate| rate.0),
+            frame: said.frame.map_or(firmware.frame, |frame| frame.0),
+            bitrate: said.bitrate.map_or(firmware.bitrate, |bitrate| bitrate.0),
+            complexity: said.complexity.map_or(firmware.complexity, |level| level.0),
+            dtx: said.dtx.unwrap_or(firmware.dtx),
+            ..firmware
         };
-        Ok(DeviceSettings {
-            audio,
-            encoder,
-            timeouts: DeviceTimeouts {
-                hello: self.hello_timeout.0,
-                audio: self.audio_timeout.0,
-                ..DeviceTimeouts::default()
-            },
-            decode: self.decode.0,
-            phasing: self.phase,
-        })
+        let waits = DeviceTimeouts::default();
+        let or = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
+        let timeouts = DeviceTimeouts {
+            hello: or(said.hello_timeout, waits.hello),
+            audio: or(said.audio_timeout, waits.audio),
+            ..waits
+        };
+        let talk = said.talk.map_or(Talk::FullDuplex, |talk| talk.0);
+        Ok(Group { name, share, audio, encoder, timeouts, talk })
     }
 }
 
 /// Devices: 0 to [`MAX_DEVICES`].
+#[derive(Clone, Copy)]
 pub(super) struct Count(pub(super) u32);
+#[derive(Clone, Copy)]
 struct Frame(FrameDuration);
+#[derive(Clone, Copy)]
 struct Rate(SampleRate);
+#[derive(Clone, Copy)]
 struct BitrateText(Bitrate);
+#[derive(Clone, Copy)]
 struct Level(Complexity);
 
 impl<'de> Deserialize<'de> for Count {

@@ -9,7 +9,7 @@
 //! [gateway]                     # how the reference gateway is started: `gateway.rs`
 //! backend = "echo"
 //!
-//! [devices]                     # what the devices are like: `devices.rs`
+//! [devices]                     # what the devices are like: `devices.rs`, which has [[group]] too
 //! frame = "60ms"
 //!
 //! [generator]                   # how the generator itself works: `generator.rs`
@@ -35,7 +35,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::action::{self, ActionTable};
-use super::devices::DevicesTable;
+use super::devices::{self, DevicesTable, GroupTable};
 use super::duration::{Span, shown};
 use super::error::line_of;
 use super::gateway::GatewayTable;
@@ -64,6 +64,8 @@ struct File {
     gateway: GatewayTable,
     #[serde(default)]
     devices: DevicesTable,
+    #[serde(default = "no_groups")]
+    group: Spanned<Vec<GroupTable>>,
     #[serde(default)]
     generator: GeneratorTable,
     phase: Spanned<Vec<PhaseTable>>,
@@ -76,6 +78,10 @@ struct File {
 /// Like every default, the same on every run.
 const fn default_seed() -> Seed {
     Seed(1)
+}
+
+fn no_groups() -> Spanned<Vec<GroupTable>> {
+    Spanned::new(0..0, Vec::new())
 }
 
 fn no_actions() -> Spanned<Vec<ActionTable>> {
@@ -105,7 +111,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let name =
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let gateway = file.gateway.checked(path, &text)?;
-    let devices = file.devices.checked(path, &text)?;
+    let devices = devices::devices(path, &text, file.devices, file.group)?;
     Ok(Scenario {
         title: if file.title.is_empty() { name.clone() } else { file.title },
         path: path.to_owned(),

@@ -14,16 +14,21 @@ mod gateway;
 mod generator;
 mod overrides;
 mod phase;
+mod talk;
 mod threshold;
+mod time_distribution;
 mod values;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codec::EncoderSettings;
+use protocol::FrameDuration;
 use protocol::control::AudioFormat;
 use protocol::device_session::DeviceTimeouts;
 use serde::Deserialize;
+
+use crate::groups::Membership;
 
 pub use action::{Action, What};
 pub(crate) use duration::shown as shown_duration;
@@ -32,7 +37,9 @@ pub use gateway::{
     Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults, GatewaySettings, Workers,
 };
 pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
+pub use talk::{Talk, Turns};
 pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
+pub use time_distribution::TimeDistribution;
 
 /// The most devices one scenario may ask for.
 pub const MAX_DEVICES: u32 = 20_000;
@@ -59,7 +66,7 @@ pub struct Scenario {
     /// How the reference gateway is started.
     pub gateway: GatewaySettings,
     /// What the devices are like.
-    pub devices: DeviceSettings,
+    pub devices: Devices,
     /// How the generator itself works.
     pub generator: GeneratorSettings,
     /// The load over time; at least one phase.
@@ -78,20 +85,33 @@ pub struct Scenario {
     pub overrides: Vec<String>,
 }
 
-/// What the devices are like.
+/// The devices of a scenario.
 #[derive(Clone, Debug)]
-pub struct DeviceSettings {
-    /// Their speech: files, or our own voices when there are none.
+pub struct Devices {
+    /// Their groups, at least one; the shares add up to 1.
+    pub groups: Vec<Group>,
+    /// How many devices, from the first on, have their returned audio really decoded.
+    pub decode: u32,
+    /// When their frames are due within a frame duration (`phase`).
+    pub phasing: Phasing,
+}
+
+/// Devices that are alike.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name in reports.
+    pub name: String,
+    /// Which share of all devices it is, above 0 and at most 1.
+    pub share: f64,
+    /// What they say: files, or our own voices when there are none.
     pub audio: Vec<PathBuf>,
     /// How they encode it.
     pub encoder: EncoderSettings,
     /// How long they wait for the answer to hello (`hello_timeout`, 10 s), and for audio before
     /// they give a session up (`audio_timeout`, 120 s).
     pub timeouts: DeviceTimeouts,
-    /// How many devices, from the first on, have their returned audio really decoded.
-    pub decode: u32,
-    /// When their frames are due within a frame duration (`phase`).
-    pub phasing: Phasing,
+    /// When they speak.
+    pub talk: Talk,
 }
 
 /// How the generator itself works.
@@ -118,10 +138,31 @@ pub enum Phasing {
     Aligned,
 }
 
-impl DeviceSettings {
+impl Group {
+    /// All devices, as the firmware is.
+    #[cfg(test)]
+    pub(crate) fn firmware() -> Self {
+        Self {
+            name: "all".to_owned(),
+            share: 1.0,
+            audio: Vec::new(),
+            encoder: EncoderSettings::firmware_uplink(),
+            timeouts: DeviceTimeouts::default(),
+            talk: Talk::FullDuplex,
+        }
+    }
+
     /// The uplink's audio.
     pub fn format(&self) -> AudioFormat {
         AudioFormat { sample_rate: self.encoder.sample_rate, frame: self.encoder.frame }
+    }
+}
+
+impl Devices {
+    /// Which group each of `devices` devices belongs to.
+    pub fn membership(&self, devices: u32) -> Membership {
+        let shares: Vec<f64> = self.groups.iter().map(|group| group.share).collect();
+        Membership::new(&shares, devices)
     }
 }
 
@@ -170,5 +211,17 @@ impl Scenario {
     /// How many devices take part: their numbers are below it.
     pub fn most_devices(&self) -> u32 {
         self.most_devices
+    }
+
+    /// The groups that have a device, each with how many.
+    pub fn groups(&self) -> impl Iterator<Item = (&Group, u32)> {
+        let counts = self.devices.membership(self.most_devices).counts().to_vec();
+        self.devices.groups.iter().zip(counts).filter(|(_, count)| *count > 0)
+    }
+
+    /// The shortest frame of any device.
+    pub fn shortest_frame(&self) -> FrameDuration {
+        let frames = self.groups().map(|(group, _)| group.encoder.frame);
+        frames.min_by_key(|frame| frame.as_duration()).unwrap_or(FrameDuration::MS_60)
     }
 }

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use std::sync::LazyLock;
 
 static REFERENCES: LazyLock<Arc<ReferenceVoices>> =
-    LazyLock::new(|| Arc::new(ReferenceVoices::new(&VOICES, FrameDuration::MS_60).unwrap()));
+    LazyLock::new(|| Arc::new(ReferenceVoices::new(&VOICES).unwrap()));
 
 /// A second of active speech and its pauses, once.
 const ONE_WINDOW: usize = 32;
@@ -159,7 +159,7 @@ fn noise_and_what_a_wrong_key_leaves_is_unrecognised() {
 
 #[test]
 fn a_voice_of_nobody_in_the_run_is_unrecognised() {
-    let half = ReferenceVoices::new(&VOICES[..4], FrameDuration::MS_60).unwrap();
+    let half = ReferenceVoices::new(&VOICES[..4]).unwrap();
     let mut recogniser = Recogniser::new(Arc::new(half));
     for (voice, clip) in VOICES.iter().enumerate().skip(4) {
         let mut stream = Stream::new(Speech { voice: voice % 4, first_packet: 0 });
@@ -202,7 +202,7 @@ fn frames_of_20_ms_are_placed_as_those_of_60_are() {
     let uplink = EncoderSettings { frame, ..EncoderSettings::firmware_uplink() };
     let voices: Vec<_> =
         crate::voice::load(&[], &uplink).unwrap().into_iter().take(2).map(Arc::new).collect();
-    let mut recogniser = Recogniser::new(Arc::new(ReferenceVoices::new(&voices, frame).unwrap()));
+    let mut recogniser = Recogniser::new(Arc::new(ReferenceVoices::new(&voices).unwrap()));
     let packets = voices[1].packets.iter().map(AsRef::as_ref).cycle().skip(100).take(300);
     let answers = heard(packets, &EncoderSettings { frame, ..gateway() });
     for (first_packet, own) in [(100, true), (103, false)] {

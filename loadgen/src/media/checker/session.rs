@@ -26,9 +26,9 @@ impl Session {
     /// The session of `sample`, before its first answer; `None` without memory for coders.
     pub(super) fn new(sample: &Sample, tools: &Tools) -> Option<Self> {
         let chain = match tools.golden {
-            Golden::Echo { complexity, devices } if sample.device < devices => {
-                Some(GoldenChain::new(tools.frame, complexity, true).ok()?)
-            }
+            Golden::Echo { complexity, devices } if sample.device < devices => Some(
+                GoldenChain::new(tools.voices[sample.speech.voice].frame, complexity, true).ok()?,
+            ),
             _ => None,
         };
         Some(Self {
@@ -110,8 +110,7 @@ fn compare_payload(sample: &Sample, frame: u64, tools: &Tools, report: &mut Chec
 impl Tools {
     /// A recogniser of the run's voices; `None` when no reference could be made of them.
     pub(super) fn recogniser(&self) -> Option<Recogniser> {
-        let references =
-            crate::integrity::reference_voices::ReferenceVoices::new(&self.voices, self.frame);
+        let references = crate::integrity::reference_voices::ReferenceVoices::new(&self.voices);
         references.ok().map(|references| Recogniser::new(Arc::new(references)))
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::media::call::tests::call_to;
 use crate::media::checker::tests::checker;
+use crate::media::talkspurt::Talkspurt;
 use crate::scenario::Phase;
 use measure::Metric;
 use protocol::packet::HEADER_LEN;
@@ -12,7 +13,8 @@ use std::net::UdpSocket;
 fn answer(call: &Call, frame: u64, toc: u8) -> Vec<u8> {
     let mut datagram = vec![0; HEADER_LEN + 10];
     datagram[HEADER_LEN] = toc;
-    call.cipher.seal(call.timestamp(frame), Call::sequence(frame), &mut datagram);
+    let sequence = Talkspurt::ENDLESS.sequence(frame);
+    call.cipher.seal(call.timestamp(frame), sequence, &mut datagram);
     datagram
 }
 
