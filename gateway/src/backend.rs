@@ -11,6 +11,7 @@ use protocol::packet::{HEADER_LEN, MAX_DATAGRAM};
 use protocol::{FrameDuration, SampleRate};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::assistant::AssistantSettings;
 use crate::counters::DropCause;
 use crate::duration_text;
 
@@ -18,7 +19,7 @@ use crate::duration_text;
 const ECHO_RATE: SampleRate = SampleRate::HZ_24000;
 
 /// Which backend answers, and how much work it takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackendSettings {
     /// What is done with audio; `echo`.
@@ -32,6 +33,8 @@ pub struct BackendSettings {
     /// made. A known delay shows what a measurement is worth.
     #[serde(deserialize_with = "delays")]
     pub delay: Vec<Duration>,
+    /// How `assistant` takes its turns.
+    pub assistant: AssistantSettings,
 }
 
 /// The longest delay, and the most of them.
@@ -49,6 +52,7 @@ impl Default for BackendSettings {
             kind: Backend::Echo,
             complexity: EncoderSettings::gateway_downlink().complexity,
             delay: Vec::new(),
+            assistant: AssistantSettings::default(),
         }
     }
 }
@@ -65,6 +69,8 @@ pub enum Backend {
     Relay,
     /// Decodes each packet to PCM at 24 kHz and encodes that for the device.
     Echo,
+    /// Decodes each packet and answers none; speaks when the device has listened.
+    Assistant,
 }
 
 impl fmt::Display for Backend {
@@ -72,6 +78,7 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Self::Relay => "relay",
             Self::Echo => "echo",
+            Self::Assistant => "assistant",
         })
     }
 }
@@ -82,7 +89,7 @@ pub struct UnknownBackend(String);
 
 impl fmt::Display for UnknownBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no backend: there are relay and echo", self.0)
+        write!(f, "`{}` is no backend: there are relay, echo and assistant", self.0)
     }
 }
 
@@ -92,7 +99,7 @@ impl FromStr for Backend {
     type Err = UnknownBackend;
 
     fn from_str(name: &str) -> Result<Self, UnknownBackend> {
-        [Self::Relay, Self::Echo]
+        [Self::Relay, Self::Echo, Self::Assistant]
             .into_iter()
             .find(|backend| backend.to_string() == name)
             .ok_or_else(|| UnknownBackend(name.to_owned()))
@@ -104,6 +111,7 @@ impl FromStr for Backend {
 pub(crate) enum BackendSession {
     Relay,
     Echo { decoder: Decoder, encoder: Encoder, frame_samples: usize },
+    Assistant { decoder: Decoder, frame_samples: usize },
 }
 
 /// Room that a worker lends to the session it runs; nothing in it outlives a frame.
@@ -133,6 +141,11 @@ impl BackendSession {
     ) -> Result<(Self, AudioFormat), CodecError> {
         match settings.kind {
             Backend::Relay => Ok((Self::Relay, uplink)),
+            Backend::Assistant => {
+                let frame_samples = uplink.frame.samples_at(ECHO_RATE);
+                let session = Self::Assistant { decoder: Decoder::new(ECHO_RATE)?, frame_samples };
+                Ok((session, AudioFormat { sample_rate: ECHO_RATE, frame: uplink.frame }))
+            }
             Backend::Echo => {
                 let encoder = EncoderSettings {
                     sample_rate: ECHO_RATE,
@@ -151,9 +164,28 @@ impl BackendSession {
         }
     }
 
-    /// Whether answering takes a codec.
+    /// Whether a frame takes a codec.
     pub(crate) fn has_codec(&self) -> bool {
-        matches!(self, Self::Echo { .. })
+        matches!(self, Self::Echo { .. } | Self::Assistant { .. })
+    }
+
+    /// Whether each frame has its answer.
+    pub(crate) fn answers(&self) -> bool {
+        !matches!(self, Self::Assistant { .. })
+    }
+
+    /// Hears an opened datagram of the uplink, which is not answered.
+    ///
+    /// # Errors
+    /// [`DropCause`] when the codec refuses it.
+    pub(crate) fn hear(&mut self, uplink: &[u8], scratch: &mut Scratch) -> Result<(), DropCause> {
+        let (Self::Echo { decoder, frame_samples, .. }
+        | Self::Assistant { decoder, frame_samples }) = self
+        else {
+            return Ok(());
+        };
+        let decoded = decoder.decode(&uplink[HEADER_LEN..], &mut scratch.pcm);
+        if decoded.ok() == Some(*frame_samples) { Ok(()) } else { Err(DropCause::DecodeFailed) }
     }
 
     /// Turns an opened datagram of the uplink into one of the downlink, of which only the header
@@ -167,7 +199,7 @@ impl BackendSession {
         scratch: &'a mut Scratch,
     ) -> Result<&'a mut [u8], DropCause> {
         match self {
-            Self::Relay => Ok(uplink),
+            Self::Relay | Self::Assistant { .. } => Ok(uplink),
             Self::Echo { decoder, encoder, frame_samples } => {
                 let decoded = decoder.decode(&uplink[HEADER_LEN..], &mut scratch.pcm);
                 if decoded.ok() != Some(*frame_samples) {
@@ -266,10 +298,10 @@ mod tests {
 
     #[test]
     fn backends_have_names() {
-        for backend in [Backend::Relay, Backend::Echo] {
+        for backend in [Backend::Relay, Backend::Echo, Backend::Assistant] {
             assert_eq!(backend.to_string().parse(), Ok(backend));
         }
         let error = "websocket".parse::<Backend>().unwrap_err().to_string();
-        assert_eq!(error, "`websocket` is no backend: there are relay and echo");
+        assert_eq!(error, "`websocket` is no backend: there are relay, echo and assistant");
     }
 }

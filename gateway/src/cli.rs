@@ -28,7 +28,7 @@ pub(crate) struct Flags {
     /// Host that devices send audio to [default: the UDP address]
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
-    /// What is done with audio: relay or echo [default: echo]
+    /// What is done with audio: relay, echo or assistant [default: echo]
     #[arg(long)]
     backend: Option<Backend>,
     /// Codec worker threads, as long as no autoscaler changes their number [default: 2]

@@ -14,6 +14,7 @@ use crate::buffers::Buffers;
 use crate::burn::BurnRule;
 use crate::counters::{Counters, FaultKind};
 use crate::faults::{Faults, Stall, StallKind};
+use crate::speech_clip::SpeechClip;
 
 /// What all sessions of a gateway share.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Common {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Buffers,
     pub(crate) backend: BackendSettings,
+    /// What the assistant says.
+    pub(crate) clip: Option<SpeechClip>,
     pub(crate) burn: Vec<BurnRule>,
     pub(crate) worker_timeout: Option<Duration>,
     pub(crate) timeouts: Timeouts,
@@ -85,6 +88,7 @@ impl Common {
             clock,
             counters,
             buffers: Buffers::new(),
+            clip: None,
             backend,
             burn,
             worker_timeout,
@@ -93,6 +97,11 @@ impl Common {
             stalls: [AtomicU64::new(0), AtomicU64::new(0)],
             lent: Mutex::new(None),
         }
+    }
+
+    /// The same, with something to say.
+    pub(crate) fn with_clip(self, clip: Option<SpeechClip>) -> Self {
+        Self { clip, ..self }
     }
 
     /// Blocks the calling thread until a stall is over, and counts it once, however many threads

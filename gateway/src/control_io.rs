@@ -21,6 +21,7 @@ use crate::counters::RefuseCause;
 use crate::devices::Devices;
 use crate::duration_text;
 use crate::sessions::Sessions;
+use crate::speech_io::SpeechLine;
 
 /// Where devices connect, and within which bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -71,6 +72,8 @@ pub(crate) struct Control {
     pub(crate) common: Arc<Common>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) devices: Arc<Devices>,
+    /// With the backend `assistant`.
+    pub(crate) speech: Option<SpeechLine>,
 }
 
 /// The listening socket and the connections that came from it.

@@ -2,7 +2,7 @@
 //!
 //! Live counters are internal; the snapshot is what shutdown prints and embedders read. Three
 //! accounts close once nothing is under way:
-//! - `frames_in` = `frames_out` + all of `dropped`, and `frames_accepted` = `frames_settled`;
+//! - `frames_in` = `frames_out` + `frames_heard` + all of `dropped`, and `frames_accepted` = `frames_settled`;
 //! - `connections` = all of `refused` + `connected`;
 //! - `connected` = all of `closed`, and `sessions_opened` = all of `sessions_ended`.
 
@@ -81,7 +81,7 @@ macro_rules! counted_causes {
 }
 
 counted_causes! {
-    /// Why something that arrived on the media port was not answered.
+    /// Why something that arrived on the media port was neither answered nor heard.
     DropCause counted in DropCounters, read as Dropped {
         /// No media packet: too short or long, another type, or a length that lies.
         BadHeader => bad_header,
@@ -260,6 +260,16 @@ plain_counters! {
         frames_encoded,
         /// Frames that were answered.
         frames_out,
+        /// Frames that were decoded and have no answer: those of the backend `assistant`.
+        frames_heard,
+        /// Turns that the assistant took: spoken to the end, broken off, or not understood.
+        turns,
+        /// Turns in which its speech, or its thinking, was broken off.
+        turns_interrupted,
+        /// Packets of its speech that were sent, each counted once.
+        speech_frames,
+        /// Packets of its speech that were not: by a fault, or refused by the socket.
+        speech_lost,
         /// Datagrams that the kernel dropped because the gateway did not read them in time; not in
         /// `frames_in`.
         kernel_drops,

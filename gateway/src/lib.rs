@@ -8,6 +8,8 @@
 //!                    telemetry ◀── ledger (one a worker) ◀───────┼──────────┘
 //!                                     └─▶ scaling_io ─▶ autoscale┘
 //! ```
+//! With the backend `assistant` a frame is heard and not answered; `assistant` decides from what the
+//! device says over MQTT when to speak, and `speech_io` sends a clip at its pace.
 //! Sockets and threads are in the files whose name ends in `_io`, in `pool` and in `parts`, which
 //! wires everything together. Sessions, `burn` and `common` read the clock and wait on it, as work
 //! and faults need; the others are told the time. Codec state belongs to the session: its frames run
@@ -18,6 +20,7 @@
 //! broker), reordering and concealment of lost packets (devices and real gateways have neither), TLS.
 
 mod admission;
+mod assistant;
 pub mod autoscale;
 mod backend;
 mod buffers;
@@ -44,8 +47,12 @@ mod scaling_io;
 mod sessions;
 mod settings;
 mod share;
+mod speech_clip;
+mod speech_io;
 mod telemetry;
+mod time_distribution;
 
+pub use assistant::AssistantSettings;
 pub use backend::{Backend, BackendSettings, UnknownBackend};
 pub use burn::{BurnError, BurnKind, BurnRule, Distribution};
 pub use control_io::ControlSettings;
@@ -58,3 +65,4 @@ pub use pool::PoolSettings;
 pub use settings::{Settings, SettingsError};
 pub use share::{Share, UnknownShare};
 pub use telemetry::TelemetrySettings;
+pub use time_distribution::{TimeDistribution, TimeDistributionError};

@@ -8,6 +8,7 @@
 //! Like the device itself, the gateway does not reorder: a late packet is a lost one.
 
 mod reply;
+mod speech;
 
 use std::hint::black_box;
 use std::net::{SocketAddr, UdpSocket};
@@ -164,12 +165,15 @@ impl MediaSession {
             counters.frames_settled.add(1);
             self.common.buffers.give_back(frame.datagram);
         }
-        if self.common.faults.settings().any() {
-            if self.downlink().close() {
-                counters.dropped.count(DropCause::SessionEnded);
+        let mut downlink = self.downlink();
+        if downlink.close() {
+            match downlink.answers() {
+                true => counters.dropped.count(DropCause::SessionEnded),
+                false => counters.speech_lost.add(1),
             }
-            self.common.lends_no_more(self.ssrc);
         }
+        drop(downlink);
+        self.common.lends_no_more(self.ssrc);
     }
 
     /// The next frame that is still of use and where its answer goes; `None` when there is none,

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::autoscale::AutoscaleSettings;
-use crate::backend::{Scratch, SharedCoders};
+use crate::backend::{Backend, Scratch, SharedCoders};
 use crate::common::Common;
 use crate::control_io::{Acceptor, Control};
 use crate::counters::Counters;
@@ -29,6 +29,8 @@ use crate::pool::Pool;
 use crate::scaling_io::{Scaler, ScalingLog};
 use crate::sessions::{GrantTerms, Sessions};
 use crate::settings::Settings;
+use crate::speech_clip::SpeechClip;
+use crate::speech_io::SpeechLine;
 use crate::telemetry::{Observer, Reporter, Vitals};
 
 /// The open ports of a gateway.
@@ -70,14 +72,13 @@ impl Parts {
         if faults.any() {
             tracing::warn!("faults are switched on: {faults:?}");
         }
-        let common = Arc::new(Common::new(
-            clock,
-            counters,
-            backend,
-            burn,
-            pool.worker_timeout,
-            Faults::new(faults),
-        ));
+        let speaks = backend.kind == Backend::Assistant;
+        let clip = speaks.then(|| SpeechClip::encode(&backend)).transpose();
+        let clip = clip.map_err(io::Error::other)?;
+        let common =
+            Common::new(clock, counters, backend, burn, pool.worker_timeout, Faults::new(faults));
+        let common = Arc::new(common.with_clip(clip));
+        let speech = speaks.then(|| SpeechLine::start(clock, Arc::clone(&ports.media[0])));
         let udp_addr = ports.media[0].local_addr()?;
         let terms = GrantTerms {
             server: media.advertise.unwrap_or_else(|| udp_addr.ip().to_string()),
@@ -92,6 +93,7 @@ impl Parts {
             common: Arc::clone(&common),
             sessions: Arc::clone(&sessions),
             devices: Arc::new(Devices::default()),
+            speech: speech.transpose()?,
         };
         let acceptor = Acceptor::new(ports.control, control)?;
         let reporter = Reporter::new(&telemetry, ports.telemetry)?;

@@ -9,6 +9,7 @@
 //! [backend]
 //! kind = "echo"
 //! complexity = 5
+//! assistant = { think = "300ms", speak = "1s..4s", seed = 1 }
 //! [pool]
 //! workers = 2
 //! dispatch = "central-queue"
@@ -313,7 +314,7 @@ mod tests {
             (
                 "[backend]\nkind = \"eco\"",
                 "line 2, column 8",
-                "unknown variant `eco`, expected `relay` or `echo`",
+                "unknown variant `eco`, expected one of `relay`, `echo`, `assistant`",
             ),
             (
                 "[backend]\ncomplexity = 11",

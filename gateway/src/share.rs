@@ -89,6 +89,8 @@ pub(crate) enum Purpose {
     DuplicatedReply,
     ReorderedReply,
     WorkerCrash,
+    Think,
+    Speak,
 }
 
 /// One of all `u64`, evenly, for the `number`th event of `device`: always the same one.

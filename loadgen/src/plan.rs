@@ -8,7 +8,8 @@ use std::sync::Arc;
 use protocol::packet::HEADER_LEN;
 
 use crate::scenario::{
-    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, What, shown_duration,
+    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, TimeDistribution, What,
+    shown_duration,
 };
 use crate::schedule::{PlannedCall, Schedule};
 use crate::voice::{Voice, Voices};
@@ -181,9 +182,17 @@ fn beside(phase: &Phase) -> String {
 fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Result {
     let backend = match gateway.backend {
         Some(Backend::Relay) => "relay",
+        Some(Backend::Assistant) => "assistant",
         Some(Backend::Echo) | None => "echo",
     };
     writeln!(out, "  gateway     {backend}, unless a --target is given")?;
+    if let Some(assistant) = &gateway.assistant {
+        let time = |time: &Option<TimeDistribution>, default: &str| {
+            time.map_or_else(|| default.to_owned(), |time| time.to_string())
+        };
+        let (think, speak) = (time(&assistant.think, "300ms"), time(&assistant.speak, "3s"));
+        writeln!(out, "  turns       thinks for {think}, speaks for {speak}")?;
+    }
     let workers = gateway.workers.as_ref().map(ToString::to_string);
     let timeout = gateway
         .worker_timeout

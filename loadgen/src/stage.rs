@@ -245,6 +245,7 @@ impl Stage<'_> {
         let complexity = settings.complexity.map_or(default, |level| Complexity::new(level.into()));
         match (settings.backend, complexity) {
             (Some(Backend::Relay), _) => Golden::Relay,
+            (Some(Backend::Assistant), _) => Golden::Unknown,
             (_, Ok(complexity)) if same_libopus => {
                 Golden::Echo { complexity, devices: GOLDEN_DEVICES }
             }

@@ -110,6 +110,8 @@ pub struct FrameDuration(u8);
 impl FrameDuration {
     /// 20 ms.
     pub const MS_20: FrameDuration = FrameDuration(20);
+    /// 40 ms.
+    pub const MS_40: FrameDuration = FrameDuration(40);
     /// 60 ms, the default of device and gateway.
     pub const MS_60: FrameDuration = FrameDuration(60);
 

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::Control;
 use super::line::Line;
 use crate::admission::{admit, return_code};
+use crate::assistant::{Assistant, Outcome, TurnEnd};
 use crate::common::Common;
 use crate::counters::{CloseCause, EndCause, FaultKind, RefuseCause};
 use crate::devices::Claim;
@@ -93,6 +94,8 @@ struct Conversation {
     /// Made by a grant, live when its event is performed.
     prepared: Option<Arc<MediaSession>>,
     audio: Option<Arc<MediaSession>>,
+    /// Of a live session whose backend is `assistant`.
+    assistant: Option<Assistant>,
     events: Vec<GatewayEvent>,
 }
 
@@ -116,6 +119,7 @@ impl Conversation {
             postponed: None,
             prepared: None,
             audio: None,
+            assistant: None,
             events,
         }
     }
@@ -213,6 +217,7 @@ impl Conversation {
 
     /// Does what the protocol has decided.
     fn perform(&mut self) -> Result<(), CloseCause> {
+        let mut forwarded = Vec::new();
         for event in self.events.drain(..) {
             match event {
                 GatewayEvent::Send(message) => {
@@ -221,29 +226,72 @@ impl Conversation {
                     }
                     put_message(&self.topic, message.to_json(), &mut self.line.outgoing);
                 }
-                GatewayEvent::AudioOpened { .. } => {
+                GatewayEvent::AudioOpened { uplink, .. } => {
                     let session = self.prepared.take().expect("a grant prepares its session");
+                    self.assistant = self.control.speech.is_some().then(|| {
+                        let settings = self.control.common.backend.assistant.clone();
+                        Assistant::new(settings, self.device.device_number(), uplink.frame)
+                    });
                     self.control.sessions.open(Arc::clone(&session));
                     self.audio = Some(session);
                 }
                 GatewayEvent::AudioClosed(why) => {
                     let session = self.audio.take().expect("only an open session is closed");
+                    self.assistant = None;
                     self.control.sessions.end(&session, why.into());
                 }
-                GatewayEvent::Forward(_) => self.control.common.counters.messages_forwarded.add(1),
+                GatewayEvent::Forward(message) => {
+                    self.control.common.counters.messages_forwarded.add(1);
+                    forwarded.push(message);
+                }
                 GatewayEvent::Disconnect(DisconnectReason::KeepAlive(_)) => {
                     return Err(CloseCause::KeepAlive);
                 }
             }
         }
+        for message in forwarded {
+            self.assist(|assistant, heard, now, outcomes| {
+                assistant.message(&message, heard, now, outcomes);
+            });
+        }
         Ok(())
+    }
+
+    /// Tells the assistant of something, if there is one, and does what it decides.
+    fn assist(&mut self, tell: impl FnOnce(&mut Assistant, u64, Moment, &mut Vec<Outcome>)) {
+        let (Some(assistant), Some(audio), Some(speech)) =
+            (&mut self.assistant, &self.audio, &self.control.speech)
+        else {
+            return;
+        };
+        let counters = &self.control.common.counters;
+        let now = self.control.common.clock.now();
+        let mut outcomes = Vec::new();
+        tell(assistant, audio.frames_heard(), now, &mut outcomes);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Send(message) => {
+                    put_message(&self.topic, message.to_json(), &mut self.line.outgoing);
+                }
+                Outcome::Speak { frames, turn } => {
+                    speech.begin(Arc::clone(audio), now, frames, turn);
+                }
+                Outcome::Silence => audio.silence(),
+                Outcome::Ended(how) => {
+                    counters.turns.add(1);
+                    counters.turns_interrupted.add(u64::from(how == TurnEnd::Interrupted));
+                }
+            }
+        }
     }
 
     /// How long the protocol has nothing to do unless something happens.
     fn wait(&self) -> Option<Duration> {
         let now = self.control.common.clock.now();
         let postponed = self.postponed.as_ref().map(|(due, _)| *due);
-        let next = [self.session.next_deadline(), postponed].into_iter().flatten().min();
+        let assistant = self.assistant.as_ref().and_then(Assistant::next_deadline);
+        let deadlines = [self.session.next_deadline(), postponed, assistant];
+        let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.since(now))
     }
 
@@ -257,6 +305,7 @@ impl Conversation {
             self.heed(hello);
         }
         self.session.tick(now, &mut self.events);
+        self.assist(|assistant, heard, now, outcomes| assistant.tick(heard, now, outcomes));
     }
 }
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use protocol::packet::HEADER_LEN;
 use protocol::{MediaTimestamp, Moment, Sequence};
 
+use super::speech::Speech;
 use super::{Desk, Frame, MediaSession};
 use crate::backend::BackendSession;
-use crate::counters::{Counters, DropCause, FaultKind};
+use crate::counters::{Counter, Counters, DropCause, FaultKind};
 use crate::faults::ReplyFault;
 
 /// What the downlink of a session has come to.
@@ -16,14 +17,16 @@ use crate::faults::ReplyFault;
 pub(super) struct Downlink {
     backend: BackendSession,
     sequence: Sequence,
-    /// Answers made so far.
+    /// Answers made, or frames spoken, so far.
     replies: u64,
     /// An answer that goes out after the next one: a fault.
-    held: Option<Vec<u8>>,
+    pub(super) held: Option<Vec<u8>>,
+    /// What is being said, of the backend `assistant`.
+    pub(super) speech: Option<Speech>,
     /// Room for another session's audio: a fault.
     foreign: Vec<u8>,
     /// The session has ended; a frame may still be in a worker's hands.
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 /// Where a frame came from.
@@ -40,6 +43,7 @@ impl Downlink {
             sequence: Sequence::FIRST,
             replies: 0,
             held: None,
+            speech: None,
             foreign: Vec::new(),
             closed: false,
         }
@@ -65,10 +69,16 @@ impl Downlink {
                 shared.of(session.format).ok_or(DropCause::DecodeFailed)?
             }
         };
+        if !backend.answers() {
+            backend.hear(frame.datagram.payload_mut(), scratch)?;
+            session.common.counters.frames_heard.add(1);
+            return Ok(());
+        }
         let mut datagram = backend.answer(frame.datagram.payload_mut(), scratch)?;
         if backend.has_codec() {
             session.common.counters.frames_encoded.add(1);
         }
+        let (sequence, replies) = self.next_sequence();
         let victim = session.faults.foreign_audio;
         let payload = &datagram[HEADER_LEN..];
         if !self.closed && session.common.exchange(session.ssrc, victim, payload, &mut self.foreign)
@@ -83,11 +93,9 @@ impl Downlink {
         } else {
             frame.timestamp
         };
-        session.cipher.seal(timestamp, self.sequence, datagram);
-        self.sequence = self.sequence.next();
-        self.replies += 1;
+        session.cipher.seal(timestamp, sequence, datagram);
         *ready = Some(session.common.clock.now());
-        let fault = session.common.faults.of_reply(session.device.device_number(), self.replies);
+        let fault = session.common.faults.of_reply(session.device.device_number(), replies);
         let delay_line = delay_line.as_deref();
         let send = |datagram: &[u8]| match delay_line {
             None => socket.send_to(datagram, way.to).map_or(Err(DropCause::SendFailed), |_| Ok(())),
@@ -99,13 +107,29 @@ impl Downlink {
             }
         };
         let fault = if self.closed { ReplyFault::None } else { fault };
-        deliver(&session.common.counters, fault, datagram, &mut self.held, send)
+        let counters = &session.common.counters;
+        let lost = |cause| counters.dropped.count(cause);
+        deliver(counters, &counters.frames_out, &lost, fault, datagram, &mut self.held, send)
+    }
+
+    /// The sequence of the next packet, and how many there were with it.
+    pub(super) fn next_sequence(&mut self) -> (Sequence, u64) {
+        let sequence = self.sequence;
+        self.sequence = sequence.next();
+        self.replies += 1;
+        (sequence, self.replies)
     }
 
     /// The session has ended: tells whether an answer is left that will never go out.
     pub(super) fn close(&mut self) -> bool {
         self.closed = true;
+        self.speech = None;
         self.held.take().is_some()
+    }
+
+    /// Whether each frame has its answer.
+    pub(super) fn answers(&self) -> bool {
+        self.backend.answers()
     }
 }
 
@@ -116,9 +140,12 @@ impl Downlink {
     }
 }
 
-/// Sends a sealed answer and one that was held back before it, each counted as it leaves.
-fn deliver(
+/// Sends a sealed packet and one that was held back before it, each counted in `out` as it leaves;
+/// tells `lost` of one that was held back and cannot.
+pub(super) fn deliver(
     counters: &Counters,
+    out: &Counter,
+    lost: &impl Fn(DropCause),
     fault: ReplyFault,
     datagram: &[u8],
     held: &mut Option<Vec<u8>>,
@@ -141,11 +168,11 @@ fn deliver(
         ReplyFault::None | ReplyFault::HoldBack => {}
     }
     send(datagram)?;
-    counters.frames_out.add(1);
+    out.add(1);
     if let Some(late) = held.take() {
         match send(&late) {
-            Ok(()) => counters.frames_out.add(1),
-            Err(cause) => counters.dropped.count(cause),
+            Ok(()) => out.add(1),
+            Err(cause) => lost(cause),
         }
     }
     Ok(())

@@ -168,7 +168,7 @@ fn bad_flags_are_named_with_what_is_allowed() {
         (
             &["--backend", "websocket"][..],
             "error: invalid value 'websocket' for '--backend <BACKEND>': `websocket` is no \
-             backend: there are relay and echo\n\nFor more information, try '--help'.\n",
+             backend: there are relay, echo and assistant\n\nFor more information, try '--help'.\n",
         ),
         (
             &["--mqtt", "localhost"],

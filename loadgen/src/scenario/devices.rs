@@ -26,7 +26,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::talk::{Talk, TalkValue};
 use super::values::{Share, whole};
-use super::{Devices, Group, MAX_DEVICES, Phasing, ScenarioError};
+use super::{Backend, Devices, Group, MAX_DEVICES, Phasing, ScenarioError};
 
 /// The most groups one scenario may have.
 const MAX_GROUPS: usize = 100;
@@ -110,7 +110,7 @@ device_tables! {
     audio_timeout: Span,
     /// When a device speaks: `full-duplex` (always), `half-duplex` (in turns), `silent` (never), or
     /// a table that says how turns are taken; default: `full-duplex`.
-    talk: TalkValue,
+    talk: Spanned<TalkValue>,
 }
 
 /// The devices of a scenario, from both tables.
@@ -119,8 +119,9 @@ pub(super) fn devices(
     text: &str,
     devices: DevicesTable,
     groups: Spanned<Vec<GroupTable>>,
+    backend: Backend,
 ) -> Result<Devices, ScenarioError> {
-    let place = Place { path, text };
+    let place = Place { path, text, backend };
     let whole = groups.span();
     let (base, decode, phasing) = devices.split();
     let mut made: Vec<Group> = Vec::new();
@@ -154,6 +155,8 @@ const SMALLEST_SHARE: f64 = 1e-9;
 struct Place<'a> {
     path: &'a Path,
     text: &'a str,
+    /// What the gateway does with audio.
+    backend: Backend,
 }
 
 impl Place<'_> {
@@ -195,6 +198,30 @@ impl Place<'_> {
         Ok(())
     }
 
+    /// Who waits for a speech must be spoken to, and who waits for answers must be answered.
+    fn talk(&self, name: &str, said: Option<Spanned<TalkValue>>) -> Result<Talk, ScenarioError> {
+        let span = said.as_ref().map_or(0..0, Spanned::span);
+        let talk = said.map_or(Talk::FullDuplex, |talk| talk.into_inner().0);
+        let speaks = self.backend == Backend::Assistant;
+        let (message, help) = match (&talk, speaks) {
+            (Talk::HalfDuplex(_), false) => (
+                "half-duplex devices wait for the gateway to speak, and its backend only answers",
+                "write backend = \"assistant\" in [gateway]; of a --target it says what is expected",
+            ),
+            (Talk::FullDuplex, true) => (
+                "full-duplex devices wait for an answer to each frame, and the backend `assistant` \
+                 gives none",
+                "write talk = \"half-duplex\" in [devices], or another backend",
+            ),
+            _ => return Ok(talk),
+        };
+        if span.is_empty() {
+            let message = format!("devices of group `{name}`: {message}");
+            return Err(ScenarioError::whole(self.path, message).with_help(help.to_owned()));
+        }
+        Err(self.wrong(span, message.to_owned(), help))
+    }
+
     fn group(&self, name: String, share: f64, said: Said) -> Result<Group, ScenarioError> {
         let base = self.path.parent().unwrap_or(Path::new("."));
         let mut audio = Vec::new();
@@ -226,7 +253,7 @@ impl Place<'_> {
             audio: or(said.audio_timeout, waits.audio),
             ..waits
         };
-        let talk = said.talk.map_or(Talk::FullDuplex, |talk| talk.0);
+        let talk = self.talk(&name, said.talk)?;
         Ok(Group { name, share, audio, encoder, timeouts, talk })
     }
 }

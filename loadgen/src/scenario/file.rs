@@ -43,7 +43,7 @@ use super::generator::GeneratorTable;
 use super::phase::{self, PhaseTable};
 use super::threshold::{ErrorPlace, ThresholdTable};
 use super::values::Seed;
-use super::{MAX_CALLS, MAX_DEVICES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
+use super::{Backend, MAX_CALLS, MAX_DEVICES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
 use crate::schedule::Schedule;
 
 #[derive(Deserialize)]
@@ -110,8 +110,9 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let thresholds = thresholds(path, &text, &phases, file.thresholds)?;
     let name =
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let gateway = file.gateway.checked(path, &text)?;
-    let devices = devices::devices(path, &text, file.devices, file.group)?;
+    let gateway = file.gateway.checked(path, &text, file.seed.0)?;
+    let backend = gateway.backend.unwrap_or(Backend::Echo);
+    let devices = devices::devices(path, &text, file.devices, file.group, backend)?;
     Ok(Scenario {
         title: if file.title.is_empty() { name.clone() } else { file.title },
         path: path.to_owned(),

@@ -7,6 +7,7 @@
 //! workers        = { min = 2, max = 8 }          # or a number: `gateway/pool.rs`
 //! autoscaler     = "queue-delay"
 //! worker_timeout = "150ms"
+//! assistant      = { think = "300ms", speak = "3s" } # `gateway/assistant.rs`
 //! delay          = "5ms"                         # or a list: `gateway/delay.rs`
 //! burn           = { kind = "wait", time = "20ms" } # or a list: `gateway/burn.rs`
 //!
@@ -17,6 +18,7 @@
 //! The two programs share no type. Ranges and names are the gateway's own, so that a scenario that
 //! gets through is one that the gateway starts with.
 
+mod assistant;
 mod burn;
 mod delay;
 mod faults;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+pub use assistant::Assistant;
 pub use burn::Burn;
 pub use delay::Delays;
 pub use faults::Faults;
@@ -46,6 +49,8 @@ use pool::{AutoscalerValue, WorkersValue};
 pub struct GatewaySettings {
     /// What it does with audio; default: `echo`.
     pub backend: Option<Backend>,
+    /// How the backend `assistant` takes its turns.
+    pub assistant: Option<Assistant>,
     /// Complexity of its Opus encoder, 0 to 10; default: 5.
     pub complexity: Option<u32>,
     /// Its codec workers; default: 2, always.
@@ -68,6 +73,7 @@ pub struct GatewaySettings {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct GatewayTable {
     backend: Option<Backend>,
+    assistant: Option<Spanned<Assistant>>,
     complexity: Option<Whole<0, 10>>,
     workers: Option<Spanned<WorkersValue>>,
     autoscaler: Option<Spanned<AutoscalerValue>>,
@@ -80,13 +86,35 @@ pub(super) struct GatewayTable {
 
 impl GatewayTable {
     /// The same settings, if workers and autoscaler go together.
-    pub(super) fn checked(self, path: &Path, text: &str) -> Result<GatewaySettings, ScenarioError> {
+    pub(super) fn checked(
+        self,
+        path: &Path,
+        text: &str,
+        seed: u64,
+    ) -> Result<GatewaySettings, ScenarioError> {
+        if let (Some(assistant), false) =
+            (&self.assistant, self.backend == Some(Backend::Assistant))
+        {
+            let message = "`gateway.assistant` says how the backend `assistant` takes its turns, and \
+                           the backend is another";
+            let help = "write backend = \"assistant\" beside it, or leave `assistant` out";
+            let error = ScenarioError::at(path, text, assistant.span(), message.to_owned());
+            return Err(error.with_help(help.to_owned()));
+        }
+        let assistant = match (self.backend, self.assistant) {
+            (Some(Backend::Assistant), said) => {
+                let said = said.map(Spanned::into_inner).unwrap_or_default();
+                Some(Assistant { seed: Some(seed), ..said })
+            }
+            _ => None,
+        };
         let workers =
             pool::resolve(self.workers, self.autoscaler).map_err(|(span, message, help)| {
                 ScenarioError::at(path, text, span, message).with_help(help)
             })?;
         Ok(GatewaySettings {
             backend: self.backend,
+            assistant,
             complexity: self.complexity.map(Whole::get),
             workers,
             dispatch: self.dispatch,
@@ -114,6 +142,7 @@ impl GatewaySettings {
         struct BackendTable<'a> {
             kind: Option<Backend>,
             complexity: Option<u32>,
+            assistant: Option<&'a Assistant>,
             #[serde(skip_serializing_if = "Delays::is_empty")]
             delay: &'a Delays,
         }
@@ -132,6 +161,7 @@ impl GatewaySettings {
             backend: BackendTable {
                 kind: self.backend,
                 complexity: self.complexity,
+                assistant: self.assistant.as_ref(),
                 delay: &self.delay,
             },
             pool: PoolTable {
@@ -155,6 +185,8 @@ pub enum Backend {
     Relay,
     /// Decodes each packet, encodes it again at 24 kHz and returns it.
     Echo,
+    /// Decodes each packet and answers none; when a device has listened, thinks and speaks.
+    Assistant,
 }
 
 /// How the gateway's frames get a worker.

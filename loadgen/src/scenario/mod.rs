@@ -34,7 +34,8 @@ pub use action::{Action, What};
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
 pub use gateway::{
-    Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults, GatewaySettings, Workers,
+    Assistant, Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults,
+    GatewaySettings, Workers,
 };
 pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
 pub use talk::{Talk, Turns};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::duration::{self, shown};
 
@@ -125,6 +125,12 @@ fn unknown(text: &str) -> String {
         "`{text}` is no distribution of times: write \"2s\", \"1s..3s\", \"normal(2s, 300ms)\", \
          \"exponential(2s)\" or \"lognormal(2s, 0.5)\""
     )
+}
+
+impl Serialize for TimeDistribution {
+    fn serialize<S: Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
+        into.collect_str(self)
+    }
 }
 
 impl<'de> Deserialize<'de> for TimeDistribution {
