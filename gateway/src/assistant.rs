@@ -113,13 +113,13 @@ impl Assistant {
                 self.interrupt(outcomes);
                 self.heard_before = heard;
             }
-            DeviceMessage::Listen(Listen { state: ListenState::Stop, .. }) => {
-                // One that thinks or speaks already does not begin anew.
-                if self.state == State::Heeding {
-                    self.turns += 1;
-                    let think = self.settings.think.time(self.drawn(Purpose::Think));
-                    self.state = State::Thinking { until: now + think };
-                }
+            // One that thinks or speaks already does not begin anew.
+            DeviceMessage::Listen(Listen { state: ListenState::Stop, .. })
+                if self.state == State::Heeding =>
+            {
+                self.turns += 1;
+                let think = self.settings.think.time(self.drawn(Purpose::Think));
+                self.state = State::Thinking { until: now + think };
             }
             DeviceMessage::Abort(_) => self.interrupt(outcomes),
             _ => {}

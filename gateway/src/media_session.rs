@@ -167,9 +167,10 @@ impl MediaSession {
         }
         let mut downlink = self.downlink();
         if downlink.close() {
-            match downlink.answers() {
-                true => counters.dropped.count(DropCause::SessionEnded),
-                false => counters.speech_lost.add(1),
+            if downlink.answers() {
+                counters.dropped.count(DropCause::SessionEnded);
+            } else {
+                counters.speech_lost.add(1);
             }
         }
         drop(downlink);

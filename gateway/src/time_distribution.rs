@@ -47,7 +47,7 @@ impl TimeDistribution {
         let gauss = || (-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos();
         let seconds = match self.0 {
             Form::Constant(time) => return time,
-            Form::Uniform(from, to) => from.as_secs_f64() + (to - from).as_secs_f64() * u,
+            Form::Uniform(from, to) => from.as_secs_f64() * (1.0 - u) + to.as_secs_f64() * u,
             Form::Normal(mean, sigma) => mean.as_secs_f64() + sigma.as_secs_f64() * gauss(),
             Form::Exponential(mean) => -mean.as_secs_f64() * (1.0 - u).ln(),
             Form::LogNormal(median, sigma) => median.as_secs_f64() * (sigma * gauss()).exp(),

@@ -84,6 +84,13 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
             segment.count(metric, 0);
         }
     }
+    if parts.groups.iter().any(|group| matches!(group.talk, Talk::HalfDuplex(_))) {
+        for metric in [Metric::Turns, Metric::TurnsAnswered, Metric::TurnsUnanswered] {
+            for segment in &mut segments {
+                segment.count(metric, 0);
+            }
+        }
+    }
     let mut failures = Failures::default();
     let mut planned_with_answer = 0;
     for (planned, outcome) in parts.calls {

@@ -33,8 +33,10 @@ pub fn add(received: &ListenerReport, overall: &mut Measurements) {
         let mean = (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64);
         (times, mean)
     };
-    let longest = |call: &CallArrivals| Some(call.experienced.loss.longest_run() as f64);
-    let overflow = |call: &CallArrivals| Some(call.experienced.xiaozhi.frames_overflow as f64);
+    // Where nothing was due nothing is known, and where nothing was played there was no gap in it.
+    let of_frames = |due: u64, number: u64| (due > 0).then_some(number as f64);
+    let longest = |loss: &LossRuns| of_frames(loss.total(), loss.longest_run());
+    let overflow = |played: &Playout| of_frames(played.frames_sent, played.frames_overflow);
     for (metric, (devices, pooled)) in [
         (Metric::Rfc3550Jitter, time(|call| Some(call.experienced.rfc3550?.settled))),
         (Metric::InterarrivalSigma, time(|call| call.experienced.interarrival_sigma)),
@@ -42,16 +44,22 @@ pub fn add(received: &ListenerReport, overall: &mut Measurements) {
         (Metric::BurstRatio, playout(Playout::burst_ratio)),
         (
             Metric::LongestLossRun,
-            (numbers(calls, longest), Some(together.loss.longest_run() as f64)),
+            (numbers(calls, |call| longest(&call.experienced.loss)), longest(&together.loss)),
         ),
         (
             Metric::QueueOverflow,
-            (numbers(calls, overflow), Some(together.xiaozhi.frames_overflow as f64)),
+            (
+                numbers(calls, |call| overflow(&call.experienced.xiaozhi)),
+                overflow(&together.xiaozhi),
+            ),
         ),
         (Metric::StutterPerMinute, playout(Playout::stutter_per_minute)),
         (Metric::InterruptionsPerMinute, playout(Playout::interruptions_per_minute)),
         (Metric::ConcealedRatio, playout(|played| Some(played.concealed_ratio()? * 100.0))),
-        (Metric::LongestGap, playout(|played| Some(millis(played.longest_gap())))),
+        (
+            Metric::LongestGap,
+            playout(|played| (played.frames_played > 0).then(|| millis(played.longest_gap()))),
+        ),
         (Metric::PlayoutDepth, playout(|played| played.sufficient_depth(LATE_SHARE).map(millis))),
     ] {
         overall.of_devices(metric, PerDevice::new(devices, pooled, Worse::Higher));

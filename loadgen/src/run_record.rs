@@ -148,28 +148,25 @@ const BUSY_THREADS: u32 = 4;
 fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
     let overall = &performed.collected.overall;
     let count = |metric| overall.counted(metric).unwrap_or(0);
-    let lag = overall
-        .sampled(Metric::SendLag)
-        .and_then(|lag| lag.statistic(Statistic::Quantile(0.99)))
-        .map(|millis| Duration::from_secs_f64(millis / 1e3));
+    let p99 = |metric| {
+        let millis = overall.sampled(metric)?.statistic(Statistic::Quantile(0.99))?;
+        Some(Duration::from_secs_f64(millis / 1e3))
+    };
     let cpu = overall
         .sampled(Metric::GeneratorCpu)
         .and_then(|cpu| cpu.statistic(Statistic::Mean))
         .unwrap_or(0.0);
-    let arrival_lag = overall
-        .sampled(Metric::ArrivalLag)
-        .and_then(|lag| lag.statistic(Statistic::Quantile(0.99)))
-        .map(|millis| Duration::from_secs_f64(millis / 1e3));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Evidence {
         frames_planned: count(Metric::FramesPlanned),
         frames_sent: count(Metric::FramesSent),
         sessions_failed: count(Metric::SessionsFailed),
         sessions_not_attempted: performed.not_attempted,
-        arrival_lag_p99: arrival_lag,
+        arrival_lag_p99: p99(Metric::ArrivalLag),
+        turn_lag_p99: p99(Metric::TurnLag),
         decodes_left_out: performed.decodes_left_out,
         frame: scenario.shortest_frame().as_duration(),
-        send_lag_p99: lag,
+        send_lag_p99: p99(Metric::SendLag),
         send_lag_max: performed.sent.largest_lag,
         receive_drops: performed.received.kernel_drops,
         generator_cpu_percent: cpu,

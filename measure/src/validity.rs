@@ -64,6 +64,8 @@ pub struct Evidence {
     pub sessions_not_attempted: u64,
     /// The 99th percentile of the arrival lag; `None` when nobody arrived.
     pub arrival_lag_p99: Option<Duration>,
+    /// The 99th percentile of the turn lag; `None` when no device takes turns.
+    pub turn_lag_p99: Option<Duration>,
     /// Returned frames that should have been decoded and were not, for lack of time.
     pub decodes_left_out: u64,
     /// The shortest frame in use.
@@ -224,6 +226,16 @@ fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
         );
         broken.add("arrival_lag", State::Suspect, text);
     }
+    if let Some(lag) = evidence.turn_lag_p99
+        && lag > ARRIVAL_LAG
+    {
+        let text = format!(
+            "devices said late that they had listened: turn lag p99 {}, allowed is {}; turn latencies include it",
+            millis(lag),
+            millis(ARRIVAL_LAG)
+        );
+        broken.add("turn_lag", State::Suspect, text);
+    }
     if let Some(late) = evidence.timer_late_p99.filter(|late| *late > TIMER_LATE) {
         let text = format!(
             "this host's timers were late: p99 {} at the pacer's priority, above {} whatever is timed is coloured by it",
@@ -332,6 +344,7 @@ mod tests {
             sessions_failed: 0,
             sessions_not_attempted: 0,
             arrival_lag_p99: Some(Duration::from_millis(20)),
+            turn_lag_p99: Some(Duration::from_millis(20)),
             decodes_left_out: 0,
             frame: Duration::from_millis(60),
             send_lag_p99: Some(Duration::from_micros(2_999)),
@@ -378,6 +391,7 @@ mod tests {
             (Evidence { frames_sent: 10_001, ..good() }, "accounts", State::Invalid),
             (Evidence { sessions_not_attempted: 1, ..good() }, "not_attempted", State::Invalid),
             (Evidence { arrival_lag_p99: Some(ms(21)), ..good() }, "arrival_lag", State::Suspect),
+            (Evidence { turn_lag_p99: Some(ms(21)), ..good() }, "turn_lag", State::Suspect),
             (Evidence { decodes_left_out: 1, ..good() }, "decodes_left_out", State::Suspect),
             (Evidence { send_lag_p99: Some(ms(4)), ..good() }, "send_lag_p99", State::Invalid),
             (Evidence { send_lag_max: ms(61), ..good() }, "send_lag_max", State::Invalid),

@@ -43,7 +43,10 @@ impl Style {
 }
 
 /// The latencies and lags worth a row, with their plain names.
-const TIMES: [(Metric, &str); 9] = [
+const TIMES: [(Metric, &str); 12] = [
+    (Metric::TurnLatency, "turn latency"),
+    (Metric::BargeIn, "barge-in"),
+    (Metric::TurnLag, "turn lag"),
     (Metric::ResponseLatency, "response latency"),
     (Metric::ServiceLatency, "service latency"),
     (Metric::SendLag, "send lag"),
@@ -153,6 +156,17 @@ fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {
         count(Metric::FramesReordered),
         count(Metric::FramesDuplicate)
     )?;
+    if value(run, Metric::Turns).is_some() {
+        writeln!(
+            out,
+            "  turns      {} were taken, {} answered, {} not; {} packets of speech, {} lost",
+            count(Metric::Turns),
+            count(Metric::TurnsAnswered),
+            count(Metric::TurnsUnanswered),
+            count(Metric::SpeechReceived),
+            count(Metric::SpeechLost)
+        )?;
+    }
     for (metric, what) in [
         (Metric::FramesUnserved, "were called for while a device had no session"),
         (Metric::FramesUnmatched, "answers match no frame that was sent"),
@@ -193,6 +207,11 @@ fn write_times(out: &mut String, run: &RunRecord) -> std::fmt::Result {
     )?;
     for (metric, name) in TIMES {
         let Some(times) = distribution(run, metric) else { continue };
+        // Where nobody awaits answers, answers that did not come are no news.
+        let answers = matches!(metric, Metric::ResponseLatency | Metric::ServiceLatency);
+        if answers && value(run, Metric::FramesAwaited) == Some(0) {
+            continue;
+        }
         write!(out, "  {name:<17}")?;
         for statistic in [times.p50, times.p90, times.p99, times.p999, times.max] {
             match statistic {

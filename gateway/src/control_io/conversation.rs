@@ -305,7 +305,7 @@ impl Conversation {
             self.heed(hello);
         }
         self.session.tick(now, &mut self.events);
-        self.assist(|assistant, heard, now, outcomes| assistant.tick(heard, now, outcomes));
+        self.assist(Assistant::tick);
     }
 }
 

@@ -202,10 +202,10 @@ fn turns_are_drawn_by_the_seed_alone() {
             if answered {
                 conversation.speech(End, now);
             } else {
-                now = now + ms(1000);
+                now += ms(1000);
                 conversation.tick(now, Heard::default(), &mut acts);
             }
-            now = now + ms(100);
+            now += ms(100);
             frames.extend(acts.into_iter().filter_map(|act| match act {
                 Act::Listen { frames } => Some(frames),
                 _ => None,

@@ -179,9 +179,10 @@ impl Downlink {
 
     /// The account of the call is closed: what the device experienced.
     pub(super) fn finish(mut self, pdv: &mut Distribution) -> Experienced {
-        let frames = match self.call.is_answered() {
-            true => self.call.sent(),
-            false => self.speech.end().unwrap_or(0),
+        let frames = if self.call.is_answered() {
+            self.call.sent()
+        } else {
+            self.speech.end().unwrap_or(0)
         };
         self.experience.finish(frames, pdv)
     }

@@ -5,6 +5,7 @@ mod bad_input;
 mod ci;
 mod comings;
 mod common;
+mod conversations;
 mod detectors;
 mod doctor;
 mod empty_test;
