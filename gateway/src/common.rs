@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::Guard;
 use platform::Clock;
 use protocol::identity::MacAddress;
 use protocol::{Moment, Ssrc};
@@ -13,7 +14,7 @@ use crate::backend::BackendSettings;
 use crate::buffers::Buffers;
 use crate::burn::BurnRule;
 use crate::counters::{Counters, FaultKind};
-use crate::faults::{Faults, Stall, StallKind};
+use crate::faults::{FaultSwitch, Faults, Stall, StallKind};
 use crate::speech_clip::SpeechClip;
 
 /// What all sessions of a gateway share.
@@ -28,7 +29,7 @@ pub(crate) struct Common {
     pub(crate) burn: Vec<BurnRule>,
     pub(crate) worker_timeout: Option<Duration>,
     pub(crate) timeouts: Timeouts,
-    pub(crate) faults: Faults,
+    switch: Arc<FaultSwitch>,
     /// Stalls counted so far, of the worker and of the gateway.
     stalls: [AtomicU64; 2],
     lent: Mutex<Option<Lent>>,
@@ -82,7 +83,7 @@ impl Common {
         backend: BackendSettings,
         burn: Vec<BurnRule>,
         worker_timeout: Option<Duration>,
-        faults: Faults,
+        switch: Arc<FaultSwitch>,
     ) -> Self {
         Self {
             clock,
@@ -93,10 +94,20 @@ impl Common {
             burn,
             worker_timeout,
             timeouts: Timeouts::default(),
-            faults,
+            switch,
             stalls: [AtomicU64::new(0), AtomicU64::new(0)],
             lent: Mutex::new(None),
         }
+    }
+
+    /// What is wrong on purpose at this moment.
+    pub(crate) fn faults(&self) -> Guard<Arc<Faults>> {
+        self.switch.now()
+    }
+
+    /// Returns when other faults are switched on.
+    pub(crate) async fn faults_changed(&self) {
+        self.switch.changed.notified().await;
     }
 
     /// The same, with something to say.
@@ -127,7 +138,7 @@ impl Common {
         payload: &[u8],
         foreign: &mut Vec<u8>,
     ) -> bool {
-        if self.faults.settings().foreign_audio.is_none() {
+        if self.faults().settings().foreign_audio.is_none() {
             return false;
         }
         let mut lent = self.lent();
@@ -166,8 +177,8 @@ impl Common {
     }
 
     pub(crate) fn with_faults(backend: BackendSettings, faults: FaultSettings) -> Arc<Self> {
-        let faults = Faults::new(faults);
-        Arc::new(Self::new(Clock::start(), Arc::default(), backend, Vec::new(), None, faults))
+        let switch = Arc::new(FaultSwitch::new(faults));
+        Arc::new(Self::new(Clock::start(), Arc::default(), backend, Vec::new(), None, switch))
     }
 }
 

@@ -275,6 +275,8 @@ plain_counters! {
         kernel_drops,
         /// Times a worker panicked and was given a fresh desk.
         worker_panics,
+        /// Bytes that were leaked on purpose.
+        memory_leaked,
         /// Audio sessions opened: hellos granted.
         sessions_opened,
         /// Hellos that were answered with an error.

@@ -6,6 +6,7 @@
 
 mod byte_size;
 mod settings;
+mod switch;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::share::{Purpose, Share, draw};
 
 pub use byte_size::{ByteSize, UnknownByteSize};
 pub use settings::{FaultError, FaultSettings, GatewayStall, WorkerStall};
+pub use switch::{FaultSwitch, SwitchError};
 
 /// What a gateway does wrong on purpose.
 #[derive(Clone, Debug, Default)]

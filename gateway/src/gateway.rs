@@ -11,6 +11,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use crate::counters::{Counters, CountersSnapshot};
+use crate::faults::FaultSwitch;
 use crate::media_io;
 use crate::parts::{Parts, Ports};
 use crate::settings::{Settings, SettingsError};
@@ -22,6 +23,7 @@ pub struct Gateway {
     ports: Ports,
     addrs: Addrs,
     counters: Arc<Counters>,
+    switch: Arc<FaultSwitch>,
 }
 
 /// Where a gateway listens.
@@ -120,8 +122,10 @@ impl Gateway {
             settings.telemetry.listen.map(|addr| tcp("--telemetry", addr)).transpose()?;
         let (telemetry, telemetry_addr) = telemetry.unzip();
         let media = sockets.into_iter().map(Arc::new).collect();
+        let switch = Arc::new(FaultSwitch::new(settings.faults.clone()));
         Ok(Self {
             settings,
+            switch,
             ports: Ports { control, media, telemetry },
             addrs: Addrs { mqtt, udp, telemetry: telemetry_addr },
             counters: Arc::default(),
@@ -165,6 +169,11 @@ impl Gateway {
         self.addrs.telemetry
     }
 
+    /// Switches its faults while it runs.
+    pub fn fault_switch(&self) -> Arc<FaultSwitch> {
+        Arc::clone(&self.switch)
+    }
+
     /// Serves until `stop` is ready, then ends in this order: no new connection, session or packet;
     /// frames already accepted are finished, within a bound; live sessions are told goodbye.
     /// Returns what was counted.
@@ -176,7 +185,7 @@ impl Gateway {
     /// [`RunError`] when a part of the gateway failed; it has stopped by then as if asked to.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<CountersSnapshot, RunError> {
         let counters = Arc::clone(&self.counters);
-        let parts = Parts::start(self.settings, self.ports, self.counters);
+        let parts = Parts::start(self.settings, self.ports, self.counters, self.switch);
         let mut parts = parts.map_err(RunError::Start)?;
         let failure = tokio::select! {
             () = stop => None,

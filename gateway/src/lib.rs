@@ -58,7 +58,10 @@ pub use burn::{BurnError, BurnKind, BurnRule, Distribution};
 pub use control_io::ControlSettings;
 pub use counters::{Closed, CountersSnapshot, Dropped, Ended, Refused, Struck};
 pub use dispatch::{Dispatch, UnknownDispatch};
-pub use faults::{ByteSize, FaultError, FaultSettings, GatewayStall, UnknownByteSize, WorkerStall};
+pub use faults::{
+    ByteSize, FaultError, FaultSettings, FaultSwitch, GatewayStall, SwitchError, UnknownByteSize,
+    WorkerStall,
+};
 pub use gateway::{Gateway, RunError, RunningGateway, StartError};
 pub use media_io::MediaSettings;
 pub use pool::PoolSettings;

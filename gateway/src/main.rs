@@ -1,16 +1,18 @@
 //! The process around a gateway: flags, log, signals, and the two lines on standard output.
 
 mod cli;
+mod commands;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::{env, thread};
 
 use anyhow::Context;
 use clap::Parser;
 use gateway::autoscale::Policy;
-use gateway::{Backend, CountersSnapshot, Dispatch, Gateway, Settings};
+use gateway::{Backend, CountersSnapshot, Dispatch, FaultSwitch, Gateway, Settings};
 use protocol::identity::SignatureKey;
 use serde::Serialize;
 use tokio::runtime;
@@ -43,6 +45,12 @@ enum Announcement {
     },
     Stopped {
         counters: Box<CountersSnapshot>,
+    },
+    /// Other faults are switched on.
+    Faults,
+    /// A line of standard input was no command, or one that cannot be followed.
+    Refused {
+        error: String,
     },
 }
 
@@ -98,16 +106,21 @@ fn serve(
         let [interrupt, terminate] = signals.map(|s| s.context("cannot listen for signals"));
         let (interrupt, terminate) = (interrupt?, terminate?);
         announce(listening)?;
+        let commanded = until_stdin_closes.then(|| gateway.fault_switch());
         tracing::info!(mqtt = %gateway.mqtt_addr(), udp = %gateway.udp_addr(), "listening");
-        let counters = gateway.run(asked_to_stop(interrupt, terminate, until_stdin_closes)).await?;
+        let counters = gateway.run(asked_to_stop(interrupt, terminate, commanded)).await?;
         tracing::info!("stopped");
         announce(&Announcement::Stopped { counters: Box::new(counters) })
     })
 }
 
-async fn asked_to_stop(mut interrupt: Signal, mut terminate: Signal, until_stdin_closes: bool) {
+async fn asked_to_stop(
+    mut interrupt: Signal,
+    mut terminate: Signal,
+    commanded: Option<Arc<FaultSwitch>>,
+) {
     let stdin_closed = async {
-        match until_stdin_closes.then(watch_stdin) {
+        match commanded.map(follow_stdin) {
             // The thread holds the sender until standard input ends, so both outcomes mean that.
             Some(closed) => drop(closed.await),
             None => std::future::pending().await,
@@ -121,12 +134,19 @@ async fn asked_to_stop(mut interrupt: Signal, mut terminate: Signal, until_stdin
     tracing::info!("stopping: {why}");
 }
 
-/// Tells when standard input ends. Reading it blocks, so that takes a thread, which is left behind.
-fn watch_stdin() -> oneshot::Receiver<()> {
+/// Follows what is said on standard input, and tells when that ends. Reading it blocks, so that
+/// takes a thread, which is left behind.
+fn follow_stdin(switch: Arc<FaultSwitch>) -> oneshot::Receiver<()> {
     let (closed, watch) = oneshot::channel();
     thread::spawn(move || {
-        // Whatever ends it, an error too, there is nobody left who could close it.
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        commands::follow(io::stdin().lock(), &switch, |answer| {
+            let answer = match answer {
+                Ok(()) => Announcement::Faults,
+                Err(error) => Announcement::Refused { error },
+            };
+            // Where nobody reads, nobody waits for an answer.
+            let _ = announce(&answer);
+        });
         drop(closed);
     });
     watch

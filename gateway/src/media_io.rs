@@ -143,10 +143,11 @@ impl Intake {
         let mut batch = ReceiveBatch::new(MAX_BATCH);
         let mut spares = Vec::with_capacity(MAX_BATCH);
         let mut drops = KernelDrops::default();
-        let Common { clock, counters, buffers, faults, .. } = &*self.common;
+        let Common { clock, counters, buffers, .. } = &*self.common;
         let mut wall = WallClock::new(*clock);
         while !stopping.load(Ordering::Relaxed) {
-            if let Some(stall) = faults.stall_of_gateway(clock.now()) {
+            let stall = self.common.faults().stall_of_gateway(clock.now());
+            if let Some(stall) = stall {
                 self.common.sit_out(stall);
             }
             let count = batch.receive(socket, true)?;

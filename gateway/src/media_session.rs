@@ -29,7 +29,6 @@ use crate::common::{Common, TimedOut};
 use crate::counters::{DropCause, FaultKind};
 use crate::delay_io::DelayLine;
 use crate::dispatch::Standing;
-use crate::faults::SessionFaults;
 use crate::ledger::{Ledger, Passage};
 use crate::mailbox::{Mailbox, Next, NoRoom, Posted};
 use crate::pool::Activity;
@@ -45,7 +44,6 @@ pub(crate) struct MediaSession {
     /// Seals what goes down; what comes up opens with the same key whatever its header says.
     cipher: MediaCipher,
     burn: Option<Burn>,
-    faults: SessionFaults,
     common: Arc<Common>,
     uplink: Mutex<Uplink>,
     downlink: Mutex<Downlink>,
@@ -107,7 +105,6 @@ impl MediaSession {
             format,
             cipher,
             burn: Burn::of(&common.burn, device.device_number()),
-            faults: common.faults.of_session(device.device_number()),
             common,
             uplink: Mutex::new(uplink),
             downlink: Mutex::new(Downlink::new(backend)),
@@ -220,7 +217,8 @@ impl MediaSession {
 
     /// What is to be done for a frame beside answering it.
     fn labour(&self, sequence: Sequence) {
-        let Common { clock, counters, faults, .. } = &*self.common;
+        let Common { clock, counters, .. } = &*self.common;
+        let faults = self.common.faults();
         let number = u64::from(sequence.get());
         if faults.crashes(self.device.device_number(), number) {
             counters.faults.count(FaultKind::WorkerCrash);
@@ -229,6 +227,7 @@ impl MediaSession {
         let leak = faults.leak_per_frame();
         if leak > 0 {
             counters.faults.count(FaultKind::LeakPerFrame);
+            counters.memory_leaked.add(leak as u64);
             // Unseen, an optimiser would leave it out.
             black_box(Box::leak(vec![1_u8; leak].into_boxed_slice()));
         }
@@ -274,7 +273,8 @@ impl Activity for MediaSession {
 
     fn run_one(&self, desk: &mut Desk, mut began: Moment) {
         let clock = self.common.clock;
-        if let Some(stall) = self.common.faults.stall_of_worker(desk.worker, began) {
+        let stall = self.common.faults().stall_of_worker(desk.worker, began);
+        if let Some(stall) = stall {
             self.common.sit_out(stall);
             began = clock.now();
         }

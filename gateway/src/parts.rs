@@ -21,7 +21,7 @@ use crate::delay_io::DelayLine;
 use crate::devices::Devices;
 use crate::digest;
 use crate::dispatch::Dispatch;
-use crate::faults::Faults;
+use crate::faults::FaultSwitch;
 use crate::ledger::Ledger;
 use crate::media_io::{Intake, MediaIo};
 use crate::media_session::{Desk, MediaSession};
@@ -65,6 +65,7 @@ impl Parts {
         settings: Settings,
         ports: Ports,
         counters: Arc<Counters>,
+        switch: Arc<FaultSwitch>,
     ) -> io::Result<Self> {
         let scaling = settings.scaling();
         let Settings { control, media, backend, pool, telemetry, burn, faults, .. } = settings;
@@ -75,8 +76,7 @@ impl Parts {
         let speaks = backend.kind == Backend::Assistant;
         let clip = speaks.then(|| SpeechClip::encode(&backend)).transpose();
         let clip = clip.map_err(io::Error::other)?;
-        let common =
-            Common::new(clock, counters, backend, burn, pool.worker_timeout, Faults::new(faults));
+        let common = Common::new(clock, counters, backend, burn, pool.worker_timeout, switch);
         let common = Arc::new(common.with_clip(clip));
         let speech = speaks.then(|| SpeechLine::start(clock, Arc::clone(&ports.media[0])));
         let udp_addr = ports.media[0].local_addr()?;
@@ -177,7 +177,7 @@ fn start_pool(
         scratch: Scratch::new(),
         ledger: Arc::clone(&ledgers[worker]),
         shared_coders: common
-            .faults
+            .faults()
             .shared_codec()
             .then(|| SharedCoders::new(common.backend.clone())),
     })
@@ -187,11 +187,19 @@ fn start_pool(
 async fn stall_when_due(common: &Common) -> Infallible {
     loop {
         let now = common.clock.now();
-        match common.faults.next_gateway_stall(now) {
-            Some(due) => sleep(due.since(now)).await,
-            None => future::pending().await,
+        let due = common.faults().next_gateway_stall(now);
+        let wait = async {
+            match due {
+                Some(due) => sleep(due.since(now)).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = common.faults_changed() => continue,
         }
-        if let Some(stall) = common.faults.stall_of_gateway(common.clock.now()) {
+        let stall = common.faults().stall_of_gateway(common.clock.now());
+        if let Some(stall) = stall {
             common.sit_out(stall);
         }
     }

@@ -55,7 +55,7 @@ impl Sessions {
         if self.closed.load(Ordering::Relaxed) {
             return Err("the gateway is stopping".to_owned());
         }
-        let faults = self.common.faults.of_session(device.device_number());
+        let faults = self.common.faults().of_session(device.device_number());
         let (backend, downlink) =
             BackendSession::open(&self.common.backend, uplink, !faults.keystream_reuse)
                 .map_err(|error| refusal(&error))?;

@@ -183,8 +183,9 @@ impl Conversation {
 
     /// Passes a message on, or postpones it where a fault wants that.
     fn hear(&mut self, message: DeviceMessage) {
-        let Common { clock, counters, faults, .. } = &*self.control.common;
-        match faults.hello_delay() {
+        let Common { clock, counters, .. } = &*self.control.common;
+        let delay = self.control.common.faults().hello_delay();
+        match delay {
             Some(delay) if matches!(message, DeviceMessage::Hello(_)) => {
                 counters.faults.count(FaultKind::HelloDelay);
                 self.postponed = Some((clock.now() + delay, message));
@@ -195,7 +196,8 @@ impl Conversation {
 
     /// Passes a message on, unless a fault has something against it.
     fn heed(&mut self, message: DeviceMessage) {
-        let Common { counters, faults, .. } = &*self.control.common;
+        let counters = &self.control.common.counters;
+        let faults = self.control.common.faults();
         let hello = matches!(message, DeviceMessage::Hello(_));
         if hello && !faults.hears_hello(self.control.sessions.live().len()) {
             counters.faults.count(FaultKind::HelloLimit);

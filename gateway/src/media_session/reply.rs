@@ -79,7 +79,9 @@ impl Downlink {
             session.common.counters.frames_encoded.add(1);
         }
         let (sequence, replies) = self.next_sequence();
-        let victim = session.faults.foreign_audio;
+        let device = session.device.device_number();
+        let faults = session.common.faults().of_session(device);
+        let victim = faults.foreign_audio;
         let payload = &datagram[HEADER_LEN..];
         if !self.closed && session.common.exchange(session.ssrc, victim, payload, &mut self.foreign)
         {
@@ -87,7 +89,7 @@ impl Downlink {
             self.foreign.splice(..0, [0; HEADER_LEN]);
             datagram = &mut self.foreign[..];
         }
-        let timestamp = if session.faults.keystream_reuse {
+        let timestamp = if faults.keystream_reuse {
             session.common.counters.faults.count(FaultKind::KeystreamReuse);
             MediaTimestamp::from_millis(0)
         } else {
@@ -95,7 +97,7 @@ impl Downlink {
         };
         session.cipher.seal(timestamp, sequence, datagram);
         *ready = Some(session.common.clock.now());
-        let fault = session.common.faults.of_reply(session.device.device_number(), replies);
+        let fault = session.common.faults().of_reply(device, replies);
         let delay_line = delay_line.as_deref();
         let send = |datagram: &[u8]| match delay_line {
             None => socket.send_to(datagram, way.to).map_or(Err(DropCause::SendFailed), |_| Ok(())),

@@ -56,7 +56,8 @@ impl MediaSession {
     /// Sends the next frame of speech `number`; tells whether another follows.
     pub(crate) fn speak(&self, number: u64, socket: &UdpSocket) -> bool {
         let common = &*self.common;
-        if let Some(stall) = common.faults.stall_of_gateway(common.clock.now()) {
+        let stall = common.faults().stall_of_gateway(common.clock.now());
+        if let Some(stall) = stall {
             common.sit_out(stall);
         }
         // Learned from what the device said; who has said nothing is not spoken to.
@@ -73,7 +74,7 @@ impl MediaSession {
         datagram[HEADER_LEN..].copy_from_slice(payload);
         let (sealed_as, replies) = downlink.next_sequence();
         self.cipher.seal(timestamp(&speech, frame.as_duration()), sealed_as, datagram);
-        let fault = common.faults.of_reply(self.device.device_number(), replies);
+        let fault = common.faults().of_reply(self.device.device_number(), replies);
         let send = |datagram: &[u8]| {
             socket.send_to(datagram, to).map_or(Err(DropCause::SendFailed), |_| Ok(()))
         };

@@ -104,6 +104,7 @@ fn counter_help(name: &str) -> String {
         "speech_frames" => "Packets of the assistant's speech sent.",
         "speech_lost" => "Packets of the assistant's speech not sent.",
         "kernel_drops" => "Datagrams that the kernel dropped before the gateway read them.",
+        "memory_leaked" => "Bytes leaked on purpose.",
         "worker_panics" => "Times a worker panicked and was given a fresh desk.",
         "sessions_opened" => "Audio sessions opened: hellos granted.",
         "hellos_refused" => "Hellos answered with an error.",

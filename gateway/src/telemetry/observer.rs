@@ -41,7 +41,7 @@ pub(crate) struct Observer {
 
 impl Source for Observer {
     fn status(&self) -> Status {
-        let Common { clock, counters, backend, burn, faults, timeouts, .. } = &*self.common;
+        let Common { clock, counters, backend, burn, timeouts, .. } = &*self.common;
         let now = clock.now();
         let totals: Vec<Totals> = self.ledgers.iter().map(|ledger| ledger.totals(now)).collect();
         let together = |of: fn(&Totals) -> &TimeHistogram| {
@@ -52,7 +52,7 @@ impl Source for Observer {
             all.to_status()
         };
         let counters = counters.snapshot();
-        let leaked = counters.faults.leak_per_frame * faults.leak_per_frame() as u64;
+        let leaked = counters.memory_leaked;
         Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at_unix_s: self.started.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
@@ -78,7 +78,10 @@ impl Source for Observer {
             timeouts: timeouts.list().into_iter().map(Timeout::from).collect(),
             process: self.vitals.lock().expect("nothing panics while it holds the vitals").status(),
             sessions_live: self.sessions.live().len() as u64,
-            faults: FaultsStatus { configured: faults.settings().clone(), leaked_bytes: leaked },
+            faults: FaultsStatus {
+                configured: self.common.faults().settings().clone(),
+                leaked_bytes: leaked,
+            },
             counters,
         }
     }

@@ -179,11 +179,8 @@ impl Downlink {
 
     /// The account of the call is closed: what the device experienced.
     pub(super) fn finish(mut self, pdv: &mut Distribution) -> Experienced {
-        let frames = if self.call.is_answered() {
-            self.call.sent()
-        } else {
-            self.speech.end().unwrap_or(0)
-        };
+        let frames =
+            if self.call.is_answered() { self.call.sent() } else { self.speech.end().unwrap_or(0) };
         self.experience.finish(frames, pdv)
     }
 
