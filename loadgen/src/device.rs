@@ -39,6 +39,8 @@ const LEAD: Duration = Duration::from_millis(2);
 const NAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the pacer may take to notice that a session has ended: three frames.
 const LET_GO: Duration = Duration::from_millis(200);
+/// How long a gateway may take to go down.
+const LEFT_BEHIND: Duration = Duration::from_secs(3);
 /// What the kernel may hold for one device: 100 datagrams or so.
 const RECEIVE_BUFFER: usize = 128 << 10;
 
@@ -283,7 +285,7 @@ async fn hold(
         call.media = None;
     });
     fleet.calls.over(Arc::clone(&media), fleet.clock.now());
-    fleet.listener.leave(media);
+    fleet.listener.leave(Arc::clone(&media));
     if lost {
         return None;
     }
@@ -293,7 +295,14 @@ async fn hold(
             return Some(line);
         }
         Ending::Drop if all_sent => {}
-        Ending::Goodbye | Ending::Hello | Ending::Drop => line.hang_up().await,
+        Ending::LeftBehind if all_sent => {
+            // The gateway closes the connection, or a moment later we do.
+            let closed = line.until_closed(fleet.clock, || media.last_packet());
+            let _ = tokio::time::timeout(LEFT_BEHIND, closed).await;
+        }
+        Ending::Goodbye | Ending::Hello | Ending::Drop | Ending::LeftBehind => {
+            line.hang_up().await;
+        }
     }
     None
 }

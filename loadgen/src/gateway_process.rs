@@ -5,8 +5,8 @@
 //! terminal is ours to handle, and the gateway is stopped after the drain.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,15 +22,28 @@ use crate::scenario::GatewaySettings;
 const BINARY: &str = "din-gateway";
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last line of a gateway that has ended may take to be read.
+const LAST_LINE: Duration = Duration::from_millis(100);
+const FREE_PORT: &str = "127.0.0.1:0";
 
 /// A reference gateway that is up.
 pub struct GatewayProcess {
     child: Child,
     lines: Receiver<Value>,
+    place: Place,
+    /// What those counted at their end that ran before it.
+    before: Vec<Value>,
     /// Where it accepts MQTT.
     pub mqtt: SocketAddr,
     /// What it said when it was up.
     pub announced: Value,
+}
+
+/// What a gateway is started with, again and again.
+struct Place {
+    binary: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
 }
 
 /// A reference gateway that did not come up.
@@ -100,28 +113,86 @@ impl GatewayProcess {
         let config = directory.join("gateway.toml");
         std::fs::write(&config, settings.to_config())
             .map_err(failed(format!("write {}", config.display())))?;
-        let log_path = directory.join("gateway.log");
-        let log =
-            File::create(&log_path).map_err(failed(format!("create {}", log_path.display())))?;
-        let mut child = Command::new(&binary)
-            .args(["--mqtt", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"])
-            .args(["--until-stdin-closes", "--config"])
-            .arg(&config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .map_err(failed(format!("start {}", binary.display())))?;
-        let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
-        let lines = read_lines(stdout).map_err(failed("start a thread".to_owned()))?;
+        let log = directory.join("gateway.log");
+        File::create(&log).map_err(failed(format!("create {}", log.display())))?;
+        let place = Place { binary, config, log };
+        let (mut child, lines) = place.spawn([FREE_PORT; 3])?;
         let announced = lines.recv_timeout(START_TIMEOUT).ok();
         let mqtt = announced.as_ref().and_then(|line| line["mqtt"].as_str()?.parse().ok());
         if let (Some(announced), Some(mqtt)) = (announced, mqtt) {
-            return Ok(Self { child, lines, mqtt, announced });
+            return Ok(Self { child, lines, place, before: Vec::new(), mqtt, announced });
         }
         let exit = end(&mut child, Duration::from_millis(500));
-        Err(GatewayError::NotUp { exit, log: end_of(&log_path) })
+        Err(GatewayError::NotUp { exit, log: end_of(&place.log) })
+    }
+
+    /// Tells it something, a line that is answered.
+    ///
+    /// # Errors
+    /// When it does not listen any more.
+    pub fn command(&mut self, command: &Value) -> io::Result<()> {
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let stdin = self.child.stdin.as_mut().ok_or_else(gone)?;
+        // Much shorter than what a pipe holds, so this waits for nobody.
+        writeln!(stdin, "{command}")
+    }
+
+    /// The next line that it says, if there is one.
+    pub fn answer(&mut self) -> Option<Value> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Asks it to finish what it has accepted and to end.
+    pub fn ask_to_stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Ends it in mid-sentence.
+    pub fn kill(&mut self) {
+        // Fails only when it has just ended by itself.
+        let _ = self.child.kill();
+    }
+
+    /// Whether it has ended, having been told to; takes down what it counted.
+    pub fn has_ended(&mut self) -> bool {
+        if self.exited().is_none() {
+            return false;
+        }
+        // Its last line may still be on its way from the thread that reads.
+        while let Ok(mut line) = self.lines.recv_timeout(LAST_LINE) {
+            if line["event"] == "stopped" {
+                self.before.push(line["counters"].take());
+            }
+        }
+        true
+    }
+
+    /// Starts it again on the ports that it had; [`comes_up`](Self::comes_up) tells when it is up.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when the operating system does not start it.
+    pub fn start_again(&mut self) -> Result<(), GatewayError> {
+        let port = |name: &str| self.announced[name].as_str().unwrap_or(FREE_PORT).to_owned();
+        let ports = ["mqtt", "udp", "telemetry"].map(port);
+        let (child, lines) = self.place.spawn(ports.each_ref().map(String::as_str))?;
+        (self.child, self.lines) = (child, lines);
+        Ok(())
+    }
+
+    /// Whether it has come up, or will not; `None` while that is open.
+    pub fn comes_up(&mut self) -> Option<bool> {
+        match self.lines.try_recv() {
+            Ok(line) if line["event"] == "listening" => {
+                self.announced = line;
+                Some(true)
+            }
+            _ => self.exited().map(|_| false),
+        }
+    }
+
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
+        end_of(&self.place.log)
     }
 
     /// Its process id.
@@ -134,19 +205,21 @@ impl GatewayProcess {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Stops it and returns the counters that it reports at its end; `null` when it does not.
+    /// Stops it and returns the counters that it reports at its end, with those of the ones before it
+    /// that ended well; `null` when none did. What a gateway that was killed had counted is lost.
     pub fn stop(mut self) -> Value {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + STOP_TIMEOUT;
-        loop {
+        let last = loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(mut line) if line["event"] == "stopped" => return line["counters"].take(),
+                Ok(mut line) if line["event"] == "stopped" => break line["counters"].take(),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Value::Null;
+                    break Value::Null;
                 }
             }
-        }
+        };
+        std::mem::take(&mut self.before).into_iter().fold(last, |sum, more| add(sum, &more))
     }
 }
 
@@ -155,6 +228,49 @@ impl Drop for GatewayProcess {
         drop(self.child.stdin.take());
         end(&mut self.child, Duration::from_secs(2));
     }
+}
+
+impl Place {
+    /// Starts a gateway on these ports: MQTT, audio and telemetry.
+    fn spawn(&self, ports: [&str; 3]) -> Result<(Child, Receiver<Value>), GatewayError> {
+        let failed = |doing: String| |error| GatewayError::Start { doing, error };
+        let log = OpenOptions::new().append(true).open(&self.log);
+        let log = log.map_err(failed(format!("open {}", self.log.display())))?;
+        let [mqtt, udp, telemetry] = ports;
+        let mut child = Command::new(&self.binary)
+            .args(["--mqtt", mqtt, "--udp", udp, "--telemetry", telemetry])
+            .args(["--until-stdin-closes", "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(failed(format!("start {}", self.binary.display())))?;
+        let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
+        let lines = read_lines(stdout).map_err(failed("start a thread".to_owned()))?;
+        Ok((child, lines))
+    }
+}
+
+/// Counters and groups of counters, added up.
+fn add(mut sum: Value, more: &Value) -> Value {
+    match (&mut sum, more) {
+        (Value::Object(sum), Value::Object(more)) => {
+            for (key, more) in more {
+                let before = sum.remove(key).unwrap_or(Value::Null);
+                sum.insert(key.clone(), add(before, more));
+            }
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            if let (Some(one), Some(other)) = (one.as_u64(), other.as_u64()) {
+                sum = Value::from(one + other);
+            }
+        }
+        (Value::Null, more) => sum = more.clone(),
+        _ => {}
+    }
+    sum
 }
 
 /// Waits for a child that was told to end, and ends it by force when it does not. The exit is
@@ -210,4 +326,20 @@ fn end_of(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn counters_of_several_lives_add_up() {
+        let one = json!({"frames_in": 3, "dropped": {"late": 1, "leap": 0}});
+        let two = json!({"frames_in": 4, "dropped": {"late": 2, "duplicate": 5}});
+        let sum = json!({"frames_in": 7, "dropped": {"late": 3, "leap": 0, "duplicate": 5}});
+        assert_eq!(add(one.clone(), &two), sum);
+        assert_eq!(add(Value::Null, &one), one);
+        assert_eq!(add(one.clone(), &Value::Null), one);
+    }
 }

@@ -34,6 +34,7 @@ pub mod run_record;
 pub mod scenario;
 pub mod schedule;
 pub mod stage;
+pub mod stagehand;
 pub mod starter;
 pub mod telemetry;
 pub mod timeline;

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use protocol::packet::HEADER_LEN;
 
 use crate::scenario::{
-    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, TimeDistribution, What,
-    shown_duration,
+    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, TimeDistribution, shown_duration,
 };
 use crate::schedule::{PlannedCall, Schedule};
 use crate::voice::{Voice, Voices};
@@ -63,14 +62,8 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fm
     }
     for action in &scenario.actions {
         let at = action.at.as_secs_f64();
-        let What::DropDevices { share, away, spread } = &action.what;
-        writeln!(
-            out,
-            "  at {at:>7.1} s  {:.0} % of the devices lose their connections, for {} and up to {} more",
-            share * 100.0,
-            shown_duration(*away),
-            shown_duration(*spread)
-        )?;
+        let name = action.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        writeln!(out, "  at {at:>7.1} s  {name}{}", action.what)?;
     }
     write_load(out, scenario, &schedule, voices)?;
     writeln!(

@@ -38,6 +38,8 @@ pub struct PoolAccount {
     phases: PhaseTimes,
     first: Option<Status>,
     last: Option<Status>,
+    /// The first and the last reading of each gateway before a restart.
+    earlier: Vec<(Status, Status)>,
     last_phase: Option<usize>,
     /// The most workers seen serving.
     most: u64,
@@ -86,6 +88,7 @@ impl PoolAccount {
             phases,
             first: None,
             last: None,
+            earlier: Vec::new(),
             last_phase: None,
             most: 0,
             measured: BTreeMap::new(),
@@ -121,6 +124,7 @@ impl PoolAccount {
             queue_delay.record(nanos(passage.queued));
             self.pass(passage, calls);
         }
+        self.notice_restart(&status);
         // A second across two phases belongs to neither.
         let same_phase = self.last_phase.replace(phase) == Some(phase);
         let before = self.last.take().filter(|_| same_phase);
@@ -215,20 +219,47 @@ impl PoolAccount {
         (self.measured, record)
     }
 
+    /// A gateway that was restarted counts anew: what the one before has told is kept.
+    fn notice_restart(&mut self, now: &Status) {
+        let another = |last: &Status| last.started_at_monotonic_ns != now.started_at_monotonic_ns;
+        if self.last.as_ref().is_some_and(another)
+            && let (Some(first), Some(last)) = (self.first.take(), self.last.take())
+        {
+            self.earlier.push((first, last));
+        }
+    }
+
     fn record(&self) -> Option<GatewayRecord> {
-        let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
-        let timeouts = last.counters.dropped.worker_timeout;
+        let current = (self.first.as_ref()?, self.last.as_ref()?);
+        let lives: Vec<(&Status, &Status)> =
+            self.earlier.iter().map(|(first, last)| (first, last)).chain([current]).collect();
+        let (first, last) = (lives[0].0, current.1);
+        let sum = |of: fn(&Status) -> u64| lives.iter().map(|(_, last)| of(last)).sum::<u64>();
+        let gained = |of: fn(&Status) -> f64| {
+            lives.iter().map(|(first, last)| of(last) - of(first)).sum::<f64>()
+        };
+        let timeouts = sum(|life| life.counters.dropped.worker_timeout);
         let balance = self.windows.finish();
-        let ran = last.uptime_s - first.uptime_s;
-        let idle = last.pool.idle_while_waiting_s - first.pool.idle_while_waiting_s;
-        let frames_run: u64 = last.pool.workers.iter().map(|worker| worker.frames).sum();
+        let ran = gained(|life| life.uptime_s);
+        let idle = gained(|life| life.pool.idle_while_waiting_s);
+        let frames_run = sum(|life| life.pool.workers.iter().map(|worker| worker.frames).sum());
+        let events: Vec<ScalingEventRecord> = lives
+            .iter()
+            .flat_map(|(_, life)| life.scaling.events.iter().map(|event| self.event(life, event)))
+            .collect();
         let CoverageRecord { frames, frames_left_out, frames_unmatched, .. } = self.coverage;
         let told = frames + frames_left_out + frames_unmatched;
         let frames_missing = (frames_run + timeouts).saturating_sub(told);
-        let workers = last.pool.workers.iter().map(|worker| WorkerRecord {
-            worker: worker.worker,
-            frames: worker.frames,
-            busy_ms: rounded(worker.busy_s * 1e3),
+        let mut workers: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
+        for worker in lives.iter().flat_map(|(_, life)| &life.pool.workers) {
+            let (frames, busy_s) = workers.entry(worker.worker).or_default();
+            *frames += worker.frames;
+            *busy_s += worker.busy_s;
+        }
+        let workers = workers.into_iter().map(|(worker, (frames, busy_s))| WorkerRecord {
+            worker,
+            frames,
+            busy_ms: rounded(busy_s * 1e3),
         });
         Some(GatewayRecord {
             dispatch: last.pool.dispatch.clone(),
@@ -237,15 +268,15 @@ impl PoolAccount {
                 min: last.scaling.min,
                 max: last.scaling.max,
                 at_start: first.pool.serving,
-                most: last.scaling.events.iter().map(|event| event.to).fold(self.most, u64::max),
+                most: events.iter().map(|event| event.to).fold(self.most, u64::max),
                 at_end: last.pool.serving,
-                changes: last.scaling.decisions.values().sum(),
-                events: last.scaling.events.iter().map(|event| self.event(last, event)).collect(),
+                changes: sum(|life| life.scaling.decisions.values().sum()),
+                events,
             },
             burn: last.backend.burn.clone(),
             faults: last.faults.configured.clone(),
             frames_run,
-            frames_encoded: last.counters.frames_encoded,
+            frames_encoded: sum(|life| life.counters.frames_encoded),
             worker_timeouts: timeouts,
             workers: workers.collect(),
             balance: balance.map(|balance| BalanceRecord {

@@ -7,7 +7,7 @@ use platform::{Clock, EphemeralPorts, LimitError, raise_open_files};
 use protocol::identity::{ClientId, MacAddress, SignatureKey};
 
 use crate::line::{CallFailure, LineParts, probe};
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Scenario, What, shown_duration};
 
 /// Files that a run holds open whatever its size: pipes, logs, epoll, the probe.
 pub(crate) const FILES_BESIDE_DEVICES: u64 = 64;
@@ -46,6 +46,11 @@ pub enum PreflightError {
         failure: CallFailure,
         /// Whether a signature key was at hand.
         signed: bool,
+    },
+    /// An action that a foreign gateway cannot follow.
+    AbsentGateway {
+        /// When, and which.
+        action: String,
     },
     /// A threshold is about the reference gateway's process, and there is none.
     AbsentMetric {
@@ -97,6 +102,10 @@ impl fmt::Display for PreflightError {
                 }
                 Ok(())
             }
+            Self::AbsentGateway { action } => write!(
+                f,
+                "action at {action}: only the reference gateway, a process of Din's own, can be told to do so; remove the action or the target"
+            ),
             Self::AbsentMetric { threshold } => write!(
                 f,
                 "threshold {threshold}: this metric is taken from the reference gateway's process and is absent for a --target; remove the threshold or the target"
@@ -162,6 +171,21 @@ pub fn target(text: &str) -> Result<SocketAddr, PreflightError> {
 pub fn thresholds_for_foreign(scenario: &Scenario) -> Result<(), PreflightError> {
     match scenario.thresholds.iter().find(|one| one.metric.needs_reference_gateway()) {
         Some(threshold) => Err(PreflightError::AbsentMetric { threshold: threshold.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses actions that only the reference gateway follows.
+///
+/// # Errors
+/// [`PreflightError::AbsentGateway`] names the first one.
+pub fn actions_for_foreign(scenario: &Scenario) -> Result<(), PreflightError> {
+    let own = |action: &&Action| !matches!(action.what, What::DropDevices { .. });
+    match scenario.actions.iter().find(own) {
+        Some(Action { at, what, .. }) => {
+            let action = format!("{}, {what}", shown_duration(*at));
+            Err(PreflightError::AbsentGateway { action })
+        }
         None => Ok(()),
     }
 }

@@ -88,6 +88,11 @@ impl Resources {
         }
     }
 
+    /// The gateway is another process from now on.
+    pub fn watch_gateway(&mut self, pid: u32) {
+        self.gateway = Watched::new(self.clock, pid);
+    }
+
     /// Takes a sample, which belongs to phase `phase`.
     pub fn sample(&mut self, phase: usize) -> SecondUsage {
         let now = self.clock.now();

@@ -108,6 +108,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
     let foreign = request.target.as_deref().map(preflight::target).transpose()?;
     if foreign.is_some() {
         preflight::thresholds_for_foreign(scenario)?;
+        preflight::actions_for_foreign(scenario)?;
     }
     let baseline = request.baseline.as_deref().map(Baseline::load).transpose();
     let baseline = baseline.map_err(RunError::Baseline)?;

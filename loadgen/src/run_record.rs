@@ -93,6 +93,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         method: method(scenario, &performed),
         gateway: performed.timeline.gateway.clone(),
         players: Some(experience::players(&performed.received)),
+        actions: performed.timeline.actions.clone(),
         failures: performed.collected.failures,
     };
     directory.write("timeline.csv", &performed.timeline.to_csv())?;
@@ -164,6 +165,7 @@ fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
         sessions_not_attempted: performed.not_attempted,
         arrival_lag_p99: p99(Metric::ArrivalLag),
         turn_lag_p99: p99(Metric::TurnLag),
+        actions_not_done: not_done(performed),
         decodes_left_out: performed.decodes_left_out,
         frame: scenario.shortest_frame().as_duration(),
         send_lag_p99: p99(Metric::SendLag),
@@ -180,6 +182,21 @@ fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
         timer_late_p99: performed.timer.quantile(0.99),
         integrity_samples: Vec::new(),
     }
+}
+
+/// What should have been done until the end and was not. What the gateway did not survive is its own
+/// doing.
+fn not_done(performed: &Performed) -> Vec<String> {
+    if matches!(performed.ended_early, Some(EndedEarly::GatewayExited { .. })) {
+        return Vec::new();
+    }
+    let end = millis(performed.load_end.since_start());
+    let missed = performed.timeline.actions.iter().filter(|one| !one.ok && one.at_ms < end);
+    let words = missed.map(|one| match &one.outcome {
+        Some(outcome) => format!("{} ({outcome})", one.action),
+        None => one.action.clone(),
+    });
+    words.collect()
 }
 
 /// Frames whose parts contradict each other, of those whose whole way is known.

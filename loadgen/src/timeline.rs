@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use measure::gateway_record::GatewayRecord;
-use measure::record::Measurements;
+use measure::record::{ActionRecord, Measurements};
 use protocol::Moment;
 
 use crate::in_flight::InFlight;
@@ -30,6 +30,8 @@ pub struct Timeline {
     pub in_flight: InFlight,
     /// What became of each threshold second by second.
     pub courses: Vec<Course>,
+    /// What was done to the run.
+    pub actions: Vec<ActionRecord>,
     /// What the machine went through meanwhile.
     pub host: HostDuring,
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use measure::{Metric, Statistic};
+use platform::Clock;
 use protocol::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use crate::progress::{Progress, Snapshot};
 use crate::resources::{HostBefore, Resources};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
+use crate::stagehand::{Stagehand, Step};
 use crate::telemetry::{SOON, Telemetry};
 use crate::timeline::{Row, Timeline};
 
@@ -99,6 +101,7 @@ pub struct Watch<'a> {
     live: Live,
     looked: Moment,
     histograms: &'a mut HistogramLog,
+    stagehand: Stagehand,
     sent_before: u64,
     answered_before: u64,
 }
@@ -143,6 +146,7 @@ impl<'a> Watch<'a> {
             live: live(scenario, schedule, baseline),
             looked: Moment::START,
             histograms,
+            stagehand: Stagehand::new(&scenario.actions, &scenario.gateway.faults),
             sent_before: 0,
             answered_before: 0,
         }
@@ -173,6 +177,7 @@ impl<'a> Watch<'a> {
             if calls_over && load_over {
                 return ended_early;
             }
+            let deed_due = self.stagehand.next(self.fleet.clock.now());
             tokio::select! {
                 ended = calls.join_next(), if !calls_over => match ended {
                     Some(ended) => ended.expect("calls neither panic nor are aborted"),
@@ -195,6 +200,7 @@ impl<'a> Watch<'a> {
                     }
                     let now = self.fleet.clock.now();
                     let exit = self.gateway.as_mut().and_then(|gateway| gateway.exited());
+                    let exit = exit.filter(|_| !self.stagehand.is_restarting());
                     if let (Some(exit), None) = (exit, &ended_early) {
                         let ended = EndedEarly::GatewayExited { at: now, exit: exit.to_string() };
                         self.end(ended, &mut ended_early, &mut patience);
@@ -202,6 +208,14 @@ impl<'a> Watch<'a> {
                     }
                     if now >= patience {
                         return ended_early;
+                    }
+                }
+                () = wait_until(self.fleet.clock, deed_due), if ended_early.is_none() => {
+                    if let Some(why) = self.act() {
+                        let at = self.fleet.clock.now();
+                        let ended = EndedEarly::GatewayExited { at, exit: why };
+                        self.end(ended, &mut ended_early, &mut patience);
+                        gateway_gone = true;
                     }
                 }
                 () = sleep_until(count_due) => {
@@ -220,6 +234,19 @@ impl<'a> Watch<'a> {
                     let _ = stop.send(true);
                 }
             }
+        }
+    }
+
+    /// Does what is due to the gateway; says why when that was its end.
+    fn act(&mut self) -> Option<String> {
+        let gateway = self.gateway.as_mut()?;
+        match self.stagehand.step(self.fleet.clock.now(), gateway) {
+            Step::Done => None,
+            Step::UpAgain => {
+                self.resources.watch_gateway(gateway.pid());
+                None
+            }
+            Step::NotUp(why) => Some(format!("it did not come up again: {why}")),
         }
     }
 
@@ -319,8 +346,17 @@ impl<'a> Watch<'a> {
             in_flight: self.in_flight,
             host: self.host.until_now(),
             courses: self.live.finish(),
+            actions: self.stagehand.finish(),
             ..self.timeline
         }
+    }
+}
+
+/// Never, where nothing is due.
+async fn wait_until(clock: Clock, due: Option<Moment>) {
+    match due {
+        Some(due) => sleep(due.since(clock.now())).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -65,6 +65,9 @@ pub struct RunRecord {
     /// What each kind of player made of the answers; `null` in older records.
     #[serde(default)]
     pub players: Option<PlayersRecord>,
+    /// What was done to the run at moments of it; none in older records.
+    #[serde(default)]
+    pub actions: Vec<ActionRecord>,
     /// What went wrong with sessions, most frequent first.
     pub failures: Vec<FailureRecord>,
     /// How the measurement was done: samples, sockets, clocks.
@@ -188,6 +191,23 @@ pub struct PhaseRecord {
     pub devices: u32,
     /// Metrics of frames that were planned, and samples that were taken, within it.
     pub metrics: MetricMap,
+}
+
+/// Something that was done to a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    /// What thresholds call it; `null` when it has no name.
+    pub name: Option<String>,
+    /// What was to be done, in words.
+    pub action: String,
+    /// When, from the start of the run, as planned.
+    pub at_ms: f64,
+    /// When it was done; `null` for what is part of the schedule, and for what was not done.
+    pub done_ms: Option<f64>,
+    /// What came of it, in words.
+    pub outcome: Option<String>,
+    /// Whether it was done. A run in which something was not is INVALID.
+    pub ok: bool,
 }
 
 /// One way in which sessions failed or were lost.

@@ -64,6 +64,8 @@ pub struct Evidence {
     pub sessions_not_attempted: u64,
     /// The 99th percentile of the arrival lag; `None` when nobody arrived.
     pub arrival_lag_p99: Option<Duration>,
+    /// Actions that were not done, each in words.
+    pub actions_not_done: Vec<String>,
     /// The 99th percentile of the turn lag; `None` when no device takes turns.
     pub turn_lag_p99: Option<Duration>,
     /// Returned frames that should have been decoded and were not, for lack of time.
@@ -208,6 +210,10 @@ fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
         );
         broken.add("send_lag_p99", State::Invalid, text);
     }
+    if !evidence.actions_not_done.is_empty() {
+        let text = format!("not done: {}", evidence.actions_not_done.join("; "));
+        broken.add("actions", State::Invalid, text);
+    }
     if evidence.send_lag_max > frame {
         let text = format!(
             "the generator stood still: a frame was sent {} late, more than a frame of {}",
@@ -344,6 +350,7 @@ mod tests {
             sessions_failed: 0,
             sessions_not_attempted: 0,
             arrival_lag_p99: Some(Duration::from_millis(20)),
+            actions_not_done: Vec::new(),
             turn_lag_p99: Some(Duration::from_millis(20)),
             decodes_left_out: 0,
             frame: Duration::from_millis(60),
@@ -391,6 +398,11 @@ mod tests {
             (Evidence { frames_sent: 10_001, ..good() }, "accounts", State::Invalid),
             (Evidence { sessions_not_attempted: 1, ..good() }, "not_attempted", State::Invalid),
             (Evidence { arrival_lag_p99: Some(ms(21)), ..good() }, "arrival_lag", State::Suspect),
+            (
+                Evidence { actions_not_done: vec!["restart".to_owned()], ..good() },
+                "actions",
+                State::Invalid,
+            ),
             (Evidence { turn_lag_p99: Some(ms(21)), ..good() }, "turn_lag", State::Suspect),
             (Evidence { decodes_left_out: 1, ..good() }, "decodes_left_out", State::Suspect),
             (Evidence { send_lag_p99: Some(ms(4)), ..good() }, "send_lag_p99", State::Invalid),

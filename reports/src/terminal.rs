@@ -129,6 +129,7 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
     writeln!(out)?;
     write_thresholds(out, run, style)?;
     write_load(out, run)?;
+    write_actions(out, run)?;
     write_times(out, run)?;
     write_experience(out, run)?;
     write_resources(out, run)?;
@@ -197,6 +198,21 @@ fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {
         count(Metric::WrongDuration)
     )?;
     writeln!(out)
+}
+
+fn write_actions(out: &mut String, run: &RunRecord) -> std::fmt::Result {
+    for (index, action) in run.actions.iter().enumerate() {
+        let label = if index == 0 { "actions" } else { "" };
+        let at = action.at_ms / 1e3;
+        let name = action.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let outcome = match (&action.outcome, action.ok) {
+            (Some(outcome), _) => format!("; {outcome}"),
+            (None, true) => String::new(),
+            (None, false) => "; not done".to_owned(),
+        };
+        writeln!(out, "  {label:<10} at {at:.1} s  {name}{}{outcome}", action.action)?;
+    }
+    if run.actions.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
 fn write_times(out: &mut String, run: &RunRecord) -> std::fmt::Result {

@@ -166,3 +166,24 @@ fn a_gateway_that_told_nothing_has_no_record() {
     let (measured, record) = account.finish();
     assert!(measured.is_empty() && record.is_none());
 }
+
+#[test]
+fn a_gateway_that_was_restarted_counts_on() {
+    let (mut account, calls) = (account(), CallRegistry::default());
+    let again = |uptime_s| Status {
+        started_at_monotonic_ns: 9_000_000_000,
+        ..status(uptime_s, &[("serving", 0.5)], 0.25)
+    };
+    account.add(reading(status(1.0, &[("serving", 1.0), ("serving", 1.0)], 0.0)), 0, &calls);
+    account.add(reading(status(3.0, &[("serving", 2.0), ("serving", 2.0)], 0.5)), 0, &calls);
+    let second = account.add(reading(again(0.5)), 0, &calls);
+    assert_eq!(second.busy, None, "of two gateways nothing can be said");
+    account.add(reading(again(2.5)), 0, &calls);
+    let record = account.finish().1.unwrap();
+    assert_eq!((record.frames_run, record.frames_encoded, record.worker_timeouts), (30, 40, 6));
+    assert_eq!((record.scaling.changes, record.scaling.events.len()), (6, 2));
+    let workers: Vec<_> = record.workers.iter().map(|one| (one.frames, one.busy_ms)).collect();
+    assert_eq!(workers, [(20, 2500.0), (10, 2000.0)]);
+    // 0.5 s in 2 s of the first, nothing in 2 s of the second.
+    assert!(close(record.idle_while_waiting_percent, 12.5), "{record:?}");
+}

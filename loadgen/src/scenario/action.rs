@@ -7,8 +7,23 @@
 //! share  = "50%"                # … of so many devices, chosen by the seed …
 //! away   = "1s"                 # … which come back after this …
 //! spread = "500ms"              # … and at random up to this much more
+//!
+//! [[action]]
+//! at     = "20s"
+//! name   = "restart"            # for thresholds: "within 5s of restart.hello_time.p99"
+//! do     = "gateway.restart"    # the reference gateway is taken down …
+//! how    = "stop"               # … when it has finished what it has; or "kill": at once …
+//! down   = "1s"                 # … and put up again this much later; away and spread as above
+//!
+//! [[action]]
+//! at     = "30s"
+//! do     = "gateway.fault"      # the reference gateway begins to do wrong …
+//! faults = { dropped_replies = "5%" }
+//! for    = "5s"                 # … for so long; left out: until the end
 //! ```
 
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +33,7 @@ use toml::Spanned;
 use super::ScenarioError;
 use super::duration::{self, shown};
 use super::error::suggestion;
+use super::gateway::Faults;
 use super::phase::{Phase, starts};
 use super::values::{HOUR, MS, Share, Within};
 
@@ -29,6 +45,8 @@ const MAX_ACTIONS: usize = 1000;
 pub struct Action {
     /// When, from the start of the run.
     pub at: Duration,
+    /// What thresholds call it.
+    pub name: Option<String>,
     /// What.
     pub what: What,
 }
@@ -40,38 +58,138 @@ pub enum What {
     DropDevices {
         /// Of all that have a session, 0 to 1.
         share: f64,
-        /// For how long they are away.
-        away: Duration,
-        /// Each at random up to this much longer.
-        spread: Duration,
+        /// When they come back.
+        comeback: Comeback,
     },
+    /// The reference gateway does these things wrong, beside what it did before.
+    SetFaults {
+        /// Which.
+        faults: Faults,
+        /// For how long; `None`: until the end.
+        lasting: Option<Duration>,
+    },
+    /// The reference gateway is taken down and put up again, on the same ports.
+    RestartGateway {
+        /// In which way.
+        how: RestartHow,
+        /// From being told to stop to being started again.
+        down: Duration,
+        /// When the devices come back, all of which lose their sessions.
+        comeback: Comeback,
+    },
+}
+
+/// When devices come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comeback {
+    /// For how long they are away.
+    pub away: Duration,
+    /// Each at random up to this much longer.
+    pub spread: Duration,
+}
+
+/// In which way a gateway is taken down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestartHow {
+    /// It is asked to: it answers what it has accepted and says goodbye.
+    #[default]
+    Stop,
+    /// It is killed in mid-sentence.
+    Kill,
+}
+
+impl fmt::Display for Comeback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "for {}", shown(self.away))?;
+        if self.spread.is_zero() {
+            Ok(())
+        } else {
+            write!(f, " and up to {} more", shown(self.spread))
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DropDevices { share, comeback } => {
+                let percent = share * 100.0;
+                write!(f, "{percent:.0} % of the devices lose their connections, {comeback}")
+            }
+            Self::SetFaults { faults, lasting: Some(lasting) } => {
+                write!(f, "faults for {}: {faults}", shown(*lasting))
+            }
+            Self::SetFaults { faults, lasting: None } => write!(f, "faults to the end: {faults}"),
+            Self::RestartGateway { how, down, comeback } => {
+                let how = match how {
+                    RestartHow::Stop => "stopped",
+                    RestartHow::Kill => "killed",
+                };
+                write!(
+                    f,
+                    "the gateway is {how} and started again {} later; devices are away {comeback}",
+                    shown(*down)
+                )
+            }
+        }
+    }
 }
 
 /// The table as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActionTable {
+    /// When: a time from the start of the run, a phase, or a phase and a time, for example `12s`,
+    /// `burst` or `burst + 2s`.
     at: Spanned<String>,
-    r#do: Do,
-    share: Share,
-    #[serde(default = "a_second")]
-    away: Within<{ 100 * MS }, HOUR>,
-    #[serde(default = "none")]
-    spread: Within<0, HOUR>,
+    /// What thresholds call this moment: `within 5s of NAME.hello_time.p99`.
+    name: Option<Spanned<String>>,
+    /// What is done.
+    r#do: Spanned<Do>,
+    /// `devices.drop`: which share of the devices that have a session.
+    share: Option<Spanned<Share>>,
+    /// `devices.drop`, `gateway.restart`: for how long devices are away, `100ms` to `1h`; default:
+    /// `1s`, and after a restart a second more than the gateway is down.
+    away: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
+    /// `devices.drop`, `gateway.restart`: each device at random up to this much longer, `0s` to `1h`;
+    /// default: `0s`.
+    spread: Option<Spanned<Within<0, HOUR>>>,
+    /// `gateway.fault`: what the reference gateway does wrong, as in `[gateway.faults]`.
+    faults: Option<Spanned<Faults>>,
+    /// `gateway.fault`: for how long, `100ms` to `1h`; default: until the end.
+    r#for: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
+    /// `gateway.restart`: `stop` or `kill`; default: `stop`.
+    how: Option<Spanned<RestartHow>>,
+    /// `gateway.restart`: how long the gateway is down, `100ms` to `1h`; default: `1s`.
+    down: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 enum Do {
+    /// Devices lose their connections and come back.
     #[serde(rename = "devices.drop")]
     DevicesDrop,
+    /// The reference gateway begins to do wrong.
+    #[serde(rename = "gateway.fault")]
+    GatewayFault,
+    /// The reference gateway is taken down and put up again.
+    #[serde(rename = "gateway.restart")]
+    GatewayRestart,
 }
 
-fn a_second() -> Within<{ 100 * MS }, HOUR> {
-    Within::of_seconds(1)
+/// Something wrong with an action: where, what, and what to do.
+struct Wrong {
+    span: Range<usize>,
+    message: String,
+    help: String,
 }
 
-fn none() -> Within<0, HOUR> {
-    Within::of_seconds(0)
+impl Wrong {
+    fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: help.into() }
+    }
 }
 
 /// Reads the actions of a run of `phases`, first ones first.
@@ -83,25 +201,171 @@ pub(super) fn actions(
 ) -> Result<Vec<Action>, ScenarioError> {
     let whole = tables.span();
     let tables = tables.into_inner();
+    let shown_at = |wrong: Wrong| {
+        ScenarioError::at(path, text, wrong.span, wrong.message).with_help(wrong.help)
+    };
     if tables.len() > MAX_ACTIONS {
         let message = format!("{} actions: the most is {MAX_ACTIONS}", tables.len());
         return Err(ScenarioError::at(path, text, whole, message));
     }
-    let read = tables.into_iter().map(|table| {
-        let at = moment(table.at.get_ref(), phases).map_err(|(message, help)| {
-            ScenarioError::at(path, text, table.at.span(), message).with_help(help)
-        })?;
-        let Do::DevicesDrop = table.r#do;
-        let what = What::DropDevices {
-            share: table.share.ratio(),
-            away: table.away.get(),
-            spread: table.spread.get(),
+    let mut actions: Vec<(Action, Range<usize>)> = Vec::new();
+    for table in tables {
+        let span = table.r#do.span();
+        let action = table.checked(phases).map_err(shown_at)?;
+        if let Some(name) = &action.0.name
+            && actions.iter().any(|(before, _)| before.name.as_ref() == Some(name))
+        {
+            let message = format!("action name `{name}` is used twice");
+            let help = "give each its own: thresholds tell them apart by it";
+            return Err(shown_at(Wrong::new(action.1, message, help)));
+        }
+        actions.push((action.0, span));
+    }
+    actions.sort_by_key(|(action, _)| action.at);
+    check_restarts(&actions).map_err(shown_at)?;
+    Ok(actions.into_iter().map(|(action, _)| action).collect())
+}
+
+/// A gateway that is down cannot be taken down, nor told anything.
+fn check_restarts(actions: &[(Action, Range<usize>)]) -> Result<(), Wrong> {
+    let mut up_at = Duration::ZERO;
+    for (action, span) in actions {
+        match &action.what {
+            What::DropDevices { .. } => {}
+            _ if action.at < up_at => {
+                let at = shown(action.at);
+                let message = format!("at {at} the gateway is down until {}", shown(up_at));
+                let help = "do it when the gateway is up again";
+                return Err(Wrong::new(span.clone(), message, help));
+            }
+            What::RestartGateway { down, .. } => up_at = action.at + *down,
+            What::SetFaults { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+impl ActionTable {
+    /// The action, and where its name stands.
+    fn checked(self, phases: &[Phase]) -> Result<(Action, Range<usize>), Wrong> {
+        let at = moment(self.at.get_ref(), phases)
+            .map_err(|(message, help)| Wrong::new(self.at.span(), message, help))?;
+        let end: Duration = phases.iter().map(Phase::length).sum();
+        let name_at = self.name.as_ref().map_or(0..0, Spanned::span);
+        let name = self.name.as_ref().map(|name| check_name(name, phases)).transpose()?;
+        self.check_keys()?;
+        let span = self.r#do.span();
+        let missing = |key: &str, example: &str| {
+            let message = format!("`{key}` is missing: without it nothing is done");
+            Wrong::new(span.clone(), message, format!("write for example {key} = {example}"))
         };
-        Ok(Action { at, what })
-    });
-    let mut actions = read.collect::<Result<Vec<_>, ScenarioError>>()?;
-    actions.sort_by_key(|action| action.at);
-    Ok(actions)
+        let spread = self.spread.map_or(Duration::ZERO, |spread| spread.into_inner().get());
+        let away = self.away.map(|away| away.into_inner().get());
+        let second = Duration::from_secs(1);
+        let what = match self.r#do.get_ref() {
+            Do::DevicesDrop => {
+                let share = self.share.ok_or_else(|| missing("share", "\"50%\""))?;
+                let comeback = Comeback { away: away.unwrap_or(second), spread };
+                What::DropDevices { share: share.get_ref().ratio(), comeback }
+            }
+            Do::GatewayFault => {
+                let example = "{ dropped_replies = \"5%\" }";
+                let faults = self.faults.ok_or_else(|| missing("faults", example))?;
+                check_switchable(&faults)?;
+                let lasting = self.r#for.map(|lasting| (lasting.span(), lasting.get_ref().get()));
+                if let Some((span, lasting)) = &lasting
+                    && at + *lasting > end
+                {
+                    let message = format!(
+                        "it begins at {} and lasts {}, and the run ends at {}",
+                        shown(at),
+                        shown(*lasting),
+                        shown(end)
+                    );
+                    let help = "make it shorter, or leave `for` out: until the end";
+                    return Err(Wrong::new(span.clone(), message, help));
+                }
+                let lasting = lasting.map(|(_, lasting)| lasting);
+                What::SetFaults { faults: faults.into_inner(), lasting }
+            }
+            Do::GatewayRestart => {
+                let down = self.down.map_or(second, |down| down.into_inner().get());
+                let how = self.how.map_or(RestartHow::Stop, Spanned::into_inner);
+                let comeback = Comeback { away: away.unwrap_or(down + second), spread };
+                What::RestartGateway { how, down, comeback }
+            }
+        };
+        Ok((Action { at, name, what }, name_at))
+    }
+
+    /// Whether every key is one of what is done.
+    fn check_keys(&self) -> Result<(), Wrong> {
+        let kind = *self.r#do.get_ref();
+        let keys = [
+            ("share", self.share.as_ref().map(Spanned::span), &[Do::DevicesDrop][..]),
+            ("away", self.away.as_ref().map(Spanned::span), &[Do::DevicesDrop, Do::GatewayRestart]),
+            (
+                "spread",
+                self.spread.as_ref().map(Spanned::span),
+                &[Do::DevicesDrop, Do::GatewayRestart],
+            ),
+            ("faults", self.faults.as_ref().map(Spanned::span), &[Do::GatewayFault]),
+            ("for", self.r#for.as_ref().map(Spanned::span), &[Do::GatewayFault]),
+            ("how", self.how.as_ref().map(Spanned::span), &[Do::GatewayRestart]),
+            ("down", self.down.as_ref().map(Spanned::span), &[Do::GatewayRestart]),
+        ];
+        let own: Vec<&str> =
+            keys.iter().filter(|(.., of)| of.contains(&kind)).map(|(key, ..)| *key).collect();
+        for (key, span, of) in &keys {
+            if let (Some(span), false) = (span, of.contains(&kind)) {
+                let message = format!("`{key}` means nothing to `{}`", kind.name());
+                let help = format!("allowed there: {}", own.join(", "));
+                return Err(Wrong::new(span.clone(), message, help));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Do {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DevicesDrop => "devices.drop",
+            Self::GatewayFault => "gateway.fault",
+            Self::GatewayRestart => "gateway.restart",
+        }
+    }
+}
+
+fn check_name(name: &Spanned<String>, phases: &[Phase]) -> Result<String, Wrong> {
+    let (span, name) = (name.span(), name.get_ref());
+    let usable = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(usable) {
+        let message = format!("action name `{name}`: allowed are letters, digits, `-` and `_`");
+        return Err(Wrong::new(span, message, "name it for example \"restart\""));
+    }
+    if phases.iter().any(|phase| phase.name == *name) {
+        let message = format!("action name `{name}` is that of a phase");
+        return Err(Wrong::new(
+            span,
+            message,
+            "thresholds need to tell them apart: choose another",
+        ));
+    }
+    Ok(name.clone())
+}
+
+/// Some faults are decided when workers or sessions begin.
+fn check_switchable(faults: &Spanned<Faults>) -> Result<(), Wrong> {
+    if faults.get_ref().is_empty() {
+        let message = "`faults` names no fault: nothing would be done";
+        let help = "write for example faults = { dropped_replies = \"5%\" }";
+        return Err(Wrong::new(faults.span(), message, help));
+    }
+    let Some(fault) = faults.get_ref().at_start_only() else { return Ok(()) };
+    let message = format!("`{fault}` can be on from the start only");
+    let help = "set it in [gateway.faults]; all other faults can be switched in mid-run";
+    Err(Wrong::new(faults.span(), message, help))
 }
 
 /// `12s`, `burst` or `burst + 2s`; or what is wrong and what to write.
@@ -134,4 +398,125 @@ fn moment(text: &str, phases: &[Phase]) -> Result<Duration, (String, String)> {
         return Err((message, "do it before the end".to_owned()));
     }
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    /// A calm of 10 s and a burst of 10 s, with these actions.
+    fn read(actions: &str) -> Result<Vec<Action>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.toml");
+        let phases = "[[phase]]\nname = \"calm\"\ndevices = 4\nhold = \"10s\"\n\
+                      [[phase]]\nname = \"burst\"\ndevices = 9\nhold = \"10s\"\n";
+        std::fs::write(&path, format!("{phases}{actions}")).unwrap();
+        let scenario = Scenario::load(&path, &[]).map_err(|error| error.to_string())?;
+        Ok(scenario.actions)
+    }
+
+    fn action(rest: &str) -> String {
+        format!("[[action]]\n{rest}\n")
+    }
+
+    #[test]
+    fn actions_are_read_in_their_order_with_their_defaults() {
+        let seconds = Duration::from_secs;
+        let text = [
+            action(
+                "at = \"burst + 2s\"\ndo = \"gateway.restart\"\nname = \"restart\"\ndown = \"3s\"",
+            ),
+            action("at = \"1s\"\ndo = \"devices.drop\"\nshare = \"50%\"\nspread = \"2s\""),
+            action(
+                "at = \"burst\"\ndo = \"gateway.fault\"\nfaults = { hello_limit = 3 }\nfor = \"1s\"",
+            ),
+        ];
+        let actions = read(&text.concat()).unwrap();
+        let shown: Vec<_> = actions.iter().map(|one| (one.at, one.what.to_string())).collect();
+        let expected = [
+            (1, "50 % of the devices lose their connections, for 1s and up to 2s more"),
+            (10, "faults for 1s: hello_limit 3"),
+            (12, "the gateway is stopped and started again 3s later; devices are away for 4s"),
+        ];
+        assert_eq!(shown, expected.map(|(at, what)| (seconds(at), what.to_owned())));
+        assert_eq!(actions[2].name.as_deref(), Some("restart"));
+    }
+
+    #[test]
+    fn other_actions_are_refused_where_they_stand() {
+        for (rest, said, help) in [
+            (
+                "at = \"1s\"\ndo = \"gateway.stop\"",
+                "unknown value `gateway.stop`",
+                "allowed here: devices.drop",
+            ),
+            ("at = \"1s\"\ndo = \"devices.drop\"", "`share` is missing", "share = \"50%\""),
+            ("at = \"1s\"\ndo = \"gateway.fault\"", "`faults` is missing", "dropped_replies"),
+            (
+                "at = \"1s\"\ndo = \"gateway.fault\"\nfaults = {}",
+                "names no fault",
+                "dropped_replies",
+            ),
+            (
+                "at = \"1s\"\ndo = \"gateway.fault\"\nfaults = { shared_codec = true }",
+                "`shared_codec` can be on from the start only",
+                "[gateway.faults]",
+            ),
+            (
+                "at = \"19s\"\ndo = \"gateway.fault\"\nfaults = { hello_limit = 1 }\nfor = \"2s\"",
+                "lasts 2s, and the run ends at 20s",
+                "until the end",
+            ),
+            (
+                "at = \"1s\"\ndo = \"devices.drop\"\nshare = \"5%\"\ndown = \"1s\"",
+                "`down` means nothing to `devices.drop`",
+                "share, away, spread",
+            ),
+            ("at = \"20s\"\ndo = \"gateway.restart\"", "the run ends at 20s", "before the end"),
+            (
+                "at = \"brst\"\ndo = \"gateway.restart\"",
+                "there is no phase `brst`",
+                "did you mean `burst`?",
+            ),
+            (
+                "at = \"1s\"\ndo = \"gateway.restart\"\nname = \"calm\"",
+                "is that of a phase",
+                "choose another",
+            ),
+            (
+                "at = \"1s\"\ndo = \"gateway.restart\"\nname = \"a b\"",
+                "allowed are letters",
+                "restart",
+            ),
+            (
+                "at = \"1s\"\ndo = \"gateway.restart\"\nhow = \"crash\"",
+                "unknown value `crash`",
+                "stop, kill",
+            ),
+        ] {
+            let error = read(&action(rest)).unwrap_err();
+            assert!(error.contains(said) && error.contains(help), "{rest}\n{error}");
+            assert!(error.contains("test.toml:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_done_to_a_gateway_that_is_down() {
+        let restart =
+            |at| action(&format!("at = \"{at}\"\ndo = \"gateway.restart\"\ndown = \"2s\""));
+        let fault = |at| {
+            action(&format!(
+                "at = \"{at}\"\ndo = \"gateway.fault\"\nfaults = {{ hello_limit = 1 }}"
+            ))
+        };
+        for (first, second) in [(restart("5s"), restart("6s")), (restart("5s"), fault("6999ms"))] {
+            let error = read(&(first + &second)).unwrap_err();
+            assert!(error.contains("the gateway is down until 7s"), "{error}");
+        }
+        assert_eq!(read(&(restart("5s") + &restart("7s") + &fault("9s"))).unwrap().len(), 3);
+        let named = |at| action(&format!("at = \"{at}\"\nname = \"r\"\ndo = \"gateway.restart\""));
+        let error = read(&(named("1s") + &named("9s"))).unwrap_err();
+        assert!(error.contains("action name `r` is used twice"), "{error}");
+    }
 }

@@ -34,7 +34,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
-use super::action::{self, ActionTable};
+use super::action::{self, Action, ActionTable};
 use super::devices::{self, DevicesTable, GroupTable};
 use super::duration::{Span, shown};
 use super::error::line_of;
@@ -107,7 +107,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         let help = "arrivals that stay long add up: lower their rate or their stay";
         return Err(ScenarioError::at(path, &text, written, message).with_help(help.to_owned()));
     }
-    let thresholds = thresholds(path, &text, &phases, file.thresholds)?;
+    let thresholds = thresholds(path, &text, &phases, &actions, file.thresholds)?;
     let name =
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let gateway = file.gateway.checked(path, &text, file.seed.0)?;
@@ -166,12 +166,13 @@ fn thresholds(
     path: &Path,
     text: &str,
     phases: &[Phase],
+    actions: &[Action],
     table: BTreeMap<Spanned<String>, Spanned<ThresholdTable>>,
 ) -> Result<Vec<Threshold>, ScenarioError> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let parsed = entries.iter().map(|(key, said)| {
-        let threshold = Threshold::parse(key.get_ref(), said.get_ref(), phases);
+        let threshold = Threshold::parse(key.get_ref(), said.get_ref(), phases, actions);
         let threshold = threshold.map_err(|error| {
             let span = match error.place {
                 ErrorPlace::Key => key.span(),

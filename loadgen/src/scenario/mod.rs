@@ -30,7 +30,7 @@ use serde::Deserialize;
 
 use crate::groups::Membership;
 
-pub use action::{Action, What};
+pub use action::{Action, Comeback, RestartHow, What};
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
 pub use gateway::{

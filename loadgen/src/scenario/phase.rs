@@ -106,6 +106,9 @@ pub enum Ending {
     Hello,
     /// Closes the connection without a word.
     Drop,
+    /// Is left by its gateway, which goes down: no way that a scenario can ask for.
+    #[serde(skip)]
+    LeftBehind,
 }
 
 impl Phase {

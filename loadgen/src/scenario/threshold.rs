@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use measure::{Metric, Statistic};
 
+use super::action::Action;
 use super::duration::shown;
 use super::phase::Phase;
 pub use limit::{Comparison, Limit, Reference};
@@ -64,12 +65,12 @@ pub enum Scope {
     Within(Window),
 }
 
-/// The time after the start of a phase.
+/// The time after the start of a phase, or after an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// How much of it.
     pub span: Duration,
-    /// The phase.
+    /// The phase, or the action of this name.
     pub of: String,
     /// The event, from the start of the run.
     pub start: Duration,
@@ -127,13 +128,15 @@ impl Threshold {
         }
     }
 
-    /// Reads `[scope.]metric[.statistic]` and what is said of it, in a run of `phases`.
+    /// Reads `[scope.]metric[.statistic]` and what is said of it, in a run of `phases` in which
+    /// `actions` are done.
     pub(super) fn parse(
         key: &str,
         table: &ThresholdTable,
         phases: &[Phase],
+        actions: &[Action],
     ) -> Result<Self, ThresholdError> {
-        let key::Key { scope, metric, statistic } = key::parse(key, phases)?;
+        let key::Key { scope, metric, statistic } = key::parse(key, phases, actions)?;
         let text = table.limit.trim().to_owned();
         let (comparison, limit) = limit::parse(&text, metric, phases)?;
         let threshold = Self {

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{DeviceNumber, PhaseTimes, PlannedCall, on_slot};
-use crate::scenario::{Action, Ending, Phase, Rate, Spacing, What};
+use crate::scenario::{Action, Comeback, Ending, Phase, Rate, Spacing, What};
 
 /// A call that would be shorter than this, before or after the break, is not interrupted.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -91,8 +91,10 @@ struct Break {
 enum Whose {
     /// One device, away for so long.
     One(Duration),
-    /// A share of all, away for so long and up to so much more.
-    Share(f64, Duration, Duration),
+    /// A share of all.
+    Share(f64, Comeback),
+    /// Everybody, whenever the call began.
+    All(Comeback),
 }
 
 /// Cuts calls in two where their device leaves and comes back.
@@ -117,9 +119,13 @@ pub(super) fn interrupt(
         }));
     }
     for action in actions {
-        let What::DropDevices { share, away, spread } = action.what;
         let at = on_slot(Moment::START + action.at);
-        breaks.push(Break { at, ending: Ending::Drop, whose: Whose::Share(share, away, spread) });
+        let (ending, whose) = match action.what {
+            What::DropDevices { share, comeback } => (Ending::Drop, Whose::Share(share, comeback)),
+            What::RestartGateway { comeback, .. } => (Ending::LeftBehind, Whose::All(comeback)),
+            What::SetFaults { .. } => continue,
+        };
+        breaks.push(Break { at, ending, whose });
     }
     if breaks.is_empty() || calls.is_empty() {
         return;
@@ -133,7 +139,7 @@ pub(super) fn interrupt(
                     cut(calls, chosen, one.at, one.at + away, one.ending);
                 }
             }
-            Whose::Share(share, away, spread) => {
+            Whose::Share(share, Comeback { away, spread }) => {
                 let mut open = open_at(calls, one.at, away + spread);
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -145,6 +151,14 @@ pub(super) fn interrupt(
                     let chosen = open.swap_remove(rng.random_range(0..open.len()));
                     let back = one.at + away + spread.mul_f64(rng.random());
                     cut(calls, chosen, one.at, on_slot(back), one.ending);
+                }
+            }
+            Whose::All(Comeback { away, spread }) => {
+                for index in 0..calls.len() {
+                    if calls[index].arrive < one.at && one.at < calls[index].leave {
+                        let back = one.at + away + spread.mul_f64(rng.random());
+                        cut(calls, index, one.at, on_slot(back), one.ending);
+                    }
                 }
             }
         }
@@ -183,7 +197,10 @@ fn cut(calls: &mut Vec<PlannedCall>, index: usize, at: Moment, back: Moment, end
     let rest = PlannedCall { arrive: back, ..calls[index] };
     calls[index].leave = at;
     calls[index].ending = ending;
-    calls.push(rest);
+    // Who would come back when it is to leave stays away.
+    if rest.arrive + SHORTEST <= rest.leave {
+        calls.push(rest);
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What `din` does, seen from outside: whole runs, refusals, endings, and the dependency arrows.
 
+mod actions;
 mod arrows;
 mod bad_input;
 mod ci;

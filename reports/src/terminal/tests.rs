@@ -178,6 +178,7 @@ pub(crate) fn run() -> RunRecord {
         metrics: measured.to_map(),
         gateway: Some(gateway()),
         players: None,
+        actions: Vec::new(),
         failures: Vec::new(),
         method: BTreeMap::new(),
     }

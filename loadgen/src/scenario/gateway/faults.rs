@@ -82,10 +82,42 @@ fn ends_before_the_next<E: de::Error>(every: StallSpan, lasting: StallSpan) -> R
     Err(E::custom(message))
 }
 
+impl Faults {
+    /// These, and those of `more` in place of what they name as well.
+    pub(crate) fn with(&self, more: &Self) -> Self {
+        let mut table = self.table();
+        table.extend(more.table());
+        table.try_into().expect("each of them was read")
+    }
+
+    /// As the gateway reads them in a command.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.table()).expect("a table of plain values")
+    }
+
+    /// The fault among them that can be on from the start only.
+    pub(in crate::scenario) fn at_start_only(&self) -> Option<&'static str> {
+        let named = [
+            ("shared_codec", self.shared_codec.is_some()),
+            ("keystream_reuse", self.keystream_reuse.is_some()),
+        ];
+        named.into_iter().find(|(_, there)| *there).map(|(name, _)| name)
+    }
+
+    /// Whether none is named.
+    pub(in crate::scenario) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn table(&self) -> Table {
+        Table::try_from(self).expect("faults are a table of plain values")
+    }
+}
+
 impl fmt::Display for Faults {
     /// Each fault that is on, as it is named in the file: `dropped_replies 5%, shared_codec`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = Table::try_from(self).expect("faults are a table of plain values");
+        let table = self.table();
         let on = table.iter().filter_map(|(name, value)| match value {
             Value::Boolean(false) => None,
             Value::String(none) if ["0%", "0s", "0ms", "0us", "0B"].contains(&none.as_str()) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use measure::{Metric, Statistic};
 
 use super::{ErrorPlace, Scope, ThresholdError, Window};
+use crate::scenario::action::Action;
 use crate::scenario::duration::{self, shown};
 use crate::scenario::error::{nearest, suggestion};
 use crate::scenario::phase::{Phase, starts};
@@ -16,8 +17,12 @@ pub(super) struct Key {
     pub(super) statistic: Option<Statistic>,
 }
 
-pub(super) fn parse(key: &str, phases: &[Phase]) -> Result<Key, ThresholdError> {
-    let (scope, rest) = scope(key, phases)?;
+pub(super) fn parse(
+    key: &str,
+    phases: &[Phase],
+    actions: &[Action],
+) -> Result<Key, ThresholdError> {
+    let (scope, rest) = scope(key, phases, actions)?;
     let (metric, statistic) = subject(rest, phases)?;
     if scope != Scope::Run && metric.is_whole_run_only() {
         let message = format!("`{}` is known for the whole run only", metric.name());
@@ -27,9 +32,13 @@ pub(super) fn parse(key: &str, phases: &[Phase]) -> Result<Key, ThresholdError> 
     Ok(Key { scope, metric, statistic })
 }
 
-fn scope<'a>(key: &'a str, phases: &[Phase]) -> Result<(Scope, &'a str), ThresholdError> {
+fn scope<'a>(
+    key: &'a str,
+    phases: &[Phase],
+    actions: &[Action],
+) -> Result<(Scope, &'a str), ThresholdError> {
     if let Some(rest) = key.strip_prefix("within ") {
-        return within(rest, phases);
+        return within(rest, phases, actions);
     }
     Ok(match key.split_once('.') {
         Some((first, rest)) if phases.iter().any(|phase| phase.name == first) => {
@@ -40,7 +49,11 @@ fn scope<'a>(key: &'a str, phases: &[Phase]) -> Result<(Scope, &'a str), Thresho
 }
 
 /// `5s of burst.response_latency.p99`, after `within `.
-fn within<'a>(rest: &'a str, phases: &[Phase]) -> Result<(Scope, &'a str), ThresholdError> {
+fn within<'a>(
+    rest: &'a str,
+    phases: &[Phase],
+    actions: &[Action],
+) -> Result<(Scope, &'a str), ThresholdError> {
     let form = "write for example \"within 5s of burst.response_latency.p99\"";
     let wrong = |message: String| ErrorPlace::Key.error(message, form);
     let parts =
@@ -50,9 +63,13 @@ fn within<'a>(rest: &'a str, phases: &[Phase]) -> Result<(Scope, &'a str), Thres
     };
     let of = of.trim();
     let span = duration::parse(span).map_err(wrong)?;
-    let Some(start) = starts(phases).find(|(phase, _)| phase.name == of).map(|(_, at)| at) else {
-        let names: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
-        let message = format!("there is no phase `{of}` to be within {} of", shown(span));
+    let named = actions.iter().filter_map(|action| Some((action.name.as_deref()?, action.at)));
+    let events = starts(phases).map(|(phase, at)| (phase.name.as_str(), at)).chain(named);
+    let events: Vec<(&str, Duration)> = events.collect();
+    let Some(&(_, start)) = events.iter().find(|(name, _)| *name == of) else {
+        let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
+        let message =
+            format!("there is no phase and no named action `{of}` to be within {} of", shown(span));
         return Err(ErrorPlace::Key.error(message, suggestion(of, &names)));
     };
     let whole: Duration = phases.iter().map(Phase::length).sum();

@@ -1,11 +1,17 @@
 //! What is read as a threshold, and what is said of what is not.
 
 use super::*;
+use crate::scenario::{Comeback, What};
 
 /// 10 s of calm, 15 s of burst.
 fn with(key: &str, table: &ThresholdTable) -> Result<Threshold, ThresholdError> {
     let phase = |name, hold| Phase::plain(name, 1, Duration::ZERO, Duration::from_secs(hold));
-    Threshold::parse(key, table, &[phase("calm", 10), phase("burst", 15)])
+    let what = What::DropDevices {
+        share: 0.5,
+        comeback: Comeback { away: Duration::from_secs(1), spread: Duration::ZERO },
+    };
+    let storm = Action { at: Duration::from_secs(12), name: Some("storm".to_owned()), what };
+    Threshold::parse(key, table, &[phase("calm", 10), phase("burst", 15)], &[storm])
 }
 
 fn parse(key: &str, limit: &str) -> Result<Threshold, ThresholdError> {
@@ -81,8 +87,17 @@ fn a_limit_may_be_about_the_time_after_an_event() {
     assert_eq!(threshold.to_string(), "within 2500ms of burst.response_latency.p99 < 40ms");
     let Scope::Within(window) = threshold.scope else { panic!("{threshold:?}") };
     assert_eq!((window.span, window.start), (Duration::from_millis(2500), Duration::from_secs(10)));
+    let threshold = parse("within 5s of storm.hello_time.p99", "< 1s").unwrap();
+    let Scope::Within(window) = threshold.scope else { panic!("{threshold:?}") };
+    assert_eq!((&*window.of, window.start), ("storm", Duration::from_secs(12)));
     for (key, message, help) in [
-        ("within 5s of brst.frames_lost", "no phase `brst`", "did you mean `burst`?"),
+        (
+            "within 5s of brst.frames_lost",
+            "no phase and no named action `brst`",
+            "did you mean `burst`?",
+        ),
+        ("within 5s of strm.frames_lost", "no named action `strm`", "did you mean `storm`?"),
+        ("within 14s of storm.frames_lost", "impossible window", "storm starts at 12s"),
         ("within 16s of burst.frames_lost", "impossible window", "the run ends 15s later"),
         ("within 0s of burst.frames_lost", "impossible window", "more than 0s"),
         ("within 5 of burst.frames_lost", "the unit is missing", "within 5s of burst"),

@@ -2,6 +2,7 @@
 
 use super::super::Schedule;
 use super::*;
+use crate::scenario::RestartHow;
 use crate::scenario::{Arrivals, Churn, Wave};
 
 fn seconds(seconds: u64) -> Duration {
@@ -108,8 +109,9 @@ fn churn_cuts_calls_in_two_and_everybody_comes_back() {
 
 #[test]
 fn a_drop_takes_its_share_at_once_and_they_come_back_spread() {
-    let what = |share| What::DropDevices { share, away: seconds(1), spread: seconds(2) };
-    let drop = |share| Action { at: seconds(5), what: what(share) };
+    let comeback = Comeback { away: seconds(1), spread: seconds(2) };
+    let what = |share| What::DropDevices { share, comeback };
+    let drop = |share| Action { at: seconds(5), name: None, what: what(share) };
     let schedule = Schedule::new(&[hold(100, 20)], &[drop(0.3)], 1);
     let dropped: Vec<_> =
         schedule.calls.iter().filter(|call| call.ending == Ending::Drop).collect();
@@ -122,4 +124,29 @@ fn a_drop_takes_its_share_at_once_and_they_come_back_spread() {
     assert!(back.iter().any(|call| call.arrive > Moment::from_millis(7000)), "spread");
     assert_eq!(Schedule::new(&[hold(100, 20)], &[drop(1.0)], 1).calls.len(), 200);
     assert_eq!(Schedule::new(&[hold(100, 20)], &[drop(0.0)], 1).calls.len(), 100);
+}
+
+#[test]
+fn a_restart_cuts_every_call_and_all_come_back_that_have_time_to() {
+    let seconds = Duration::from_secs;
+    let comeback = Comeback { away: seconds(2), spread: seconds(1) };
+    let what = What::RestartGateway { how: RestartHow::Stop, down: seconds(1), comeback };
+    let restart = Action { at: seconds(5), name: None, what };
+    let phases = [
+        Phase::plain("a", 10, Duration::ZERO, seconds(7)),
+        Phase::plain("b", 4, Duration::ZERO, seconds(3)),
+    ];
+    let schedule = Schedule::new(&phases, &[restart], 1);
+    let (cut, others): (Vec<PlannedCall>, Vec<PlannedCall>) =
+        schedule.calls.iter().partition(|call| call.ending == Ending::LeftBehind);
+    assert_eq!(cut.len(), 10);
+    assert!(cut.iter().all(|call| call.leave == Moment::START + seconds(5)));
+    // Six leave at 7 s, and are away until then at the least.
+    let mut back: Vec<_> = others.iter().map(|call| call.device).collect();
+    back.sort_unstable();
+    assert_eq!(back, [0, 1, 2, 3]);
+    for call in others {
+        let away = call.arrive.since(Moment::START + seconds(5));
+        assert!((seconds(2)..=seconds(3)).contains(&away), "{away:?}");
+    }
 }
