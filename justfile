@@ -18,9 +18,11 @@ test: setup
     rm -rf target/smoke
     DIN=target/debug/din DIN_RESULTS=target/smoke DIN_ON_INVALID=verdict docs/ci/gate.sh scenarios/smoke.toml
 
-# The index of the scenarios, generated from them
+# What is generated from the scenarios and their parser: the index, and the schema for editors
 index: setup
     cargo build --locked --workspace --bins
+    target/debug/din schema > target/schema.json
+    mv target/schema.json docs/scenario.schema.json
     target/debug/din list --markdown scenarios > target/index.md
     mv target/index.md scenarios/README.md
 

@@ -44,6 +44,8 @@ struct Place {
     binary: PathBuf,
     config: PathBuf,
     log: PathBuf,
+    /// Whether it tells about itself.
+    telemetry: bool,
 }
 
 /// A reference gateway that did not come up.
@@ -115,7 +117,7 @@ impl GatewayProcess {
             .map_err(failed(format!("write {}", config.display())))?;
         let log = directory.join("gateway.log");
         File::create(&log).map_err(failed(format!("create {}", log.display())))?;
-        let place = Place { binary, config, log };
+        let place = Place { binary, config, log, telemetry: settings.telemetry };
         let (mut child, lines) = place.spawn([FREE_PORT; 3])?;
         let announced = lines.recv_timeout(START_TIMEOUT).ok();
         let mqtt = announced.as_ref().and_then(|line| line["mqtt"].as_str()?.parse().ok());
@@ -238,7 +240,8 @@ impl Place {
         let log = log.map_err(failed(format!("open {}", self.log.display())))?;
         let [mqtt, udp, telemetry] = ports;
         let mut child = Command::new(&self.binary)
-            .args(["--mqtt", mqtt, "--udp", udp, "--telemetry", telemetry])
+            .args(["--mqtt", mqtt, "--udp", udp])
+            .args(self.telemetry.then_some(["--telemetry", telemetry]).into_iter().flatten())
             .args(["--until-stdin-closes", "--config"])
             .arg(&self.config)
             .stdin(Stdio::piped())

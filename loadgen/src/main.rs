@@ -12,9 +12,11 @@ use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
 use loadgen::run::{RunDone, RunError, RunRequest, run};
-use loadgen::scenario::Scenario;
+use loadgen::run_directory;
+use loadgen::scenario::{Scenario, Setting, json_schema};
 use loadgen::voice::Voices;
 use loadgen::{colour, plan, starter};
+use reports::improvement;
 use reports::terminal::{self, Style};
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
@@ -41,6 +43,8 @@ enum Command {
     List(ListArgs),
     /// Write a commented scenario to begin with
     New(NewArgs),
+    /// Print the JSON Schema of scenario files, with its documentation: for editors
+    Schema,
     /// Run a scenario and judge it
     Run(RunArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
@@ -94,6 +98,13 @@ struct RunArgs {
     /// How the pacing and receiving threads run, as far as this user may
     #[arg(long, value_enum, default_value_t = Priority::RealTime)]
     priority: Priority,
+    /// Run what was before the incident was mended: the scenario with its [before] laid over it
+    #[arg(long)]
+    before: bool,
+    /// Run what was before, then the scenario, and say in one line what improved; exit code 0 when
+    /// the first fails and the second passes
+    #[arg(long, conflicts_with_all = ["before", "json", "baseline"])]
+    both: bool,
     /// No progress, and one line instead of the summary
     #[arg(long)]
     quiet: bool,
@@ -161,7 +172,11 @@ fn main() -> ExitCode {
         Command::Check(args) => check(&args),
         Command::List(args) => list(&args),
         Command::New(args) => new(&args),
-        Command::Run(args) => run_one(args),
+        Command::Schema => {
+            print(&json_schema());
+            Ok(0)
+        }
+        Command::Run(args) => run_args(&args),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
@@ -219,19 +234,62 @@ fn new(args: &NewArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run_one(args: RunArgs) -> anyhow::Result<u8> {
-    let scenario = Scenario::load(&args.scenario, &args.overrides.all())?;
+fn run_args(args: &RunArgs) -> anyhow::Result<u8> {
+    if args.both {
+        return run_both(args);
+    }
+    let setting = if args.before { Setting::Before } else { Setting::AsWritten };
     let mut outputs = CiOutputs::open(args.junit.as_deref(), args.github)?;
-    let done = run(&RunRequest {
+    let done = run_one(args, setting, args.out.clone())?;
+    tell(args, &done, &mut outputs)?;
+    Ok(done.record.exit_code)
+}
+
+/// What was before, then what is.
+fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
+    // Both are read before either runs.
+    for setting in [Setting::Before, Setting::AsWritten] {
+        Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
+    }
+    let mut outputs = CiOutputs::open(args.junit.as_deref(), args.github)?;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => run_directory::for_now(&args.scenario),
+    };
+    let before = run_one(args, Setting::Before, Some(out.join("before")))?;
+    print(&format!("before  {}\n", terminal::one_line(&before.record)));
+    let mut code = before.record.exit_code;
+    if code != INTERRUPTED {
+        let after = run_one(args, Setting::AsWritten, Some(out.join("after")))?;
+        if args.quiet {
+            print("after   ");
+        } else {
+            print("\n");
+        }
+        tell(args, &after, &mut outputs)?;
+        let told = improvement::line(&before.record, &after.record);
+        print(&format!("{}{told}\n", if args.quiet { "" } else { "\n" }));
+        code = improvement::exit_code(before.record.exit_code, after.record.exit_code);
+    }
+    Ok(code)
+}
+
+fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Result<RunDone> {
+    let scenario = Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
+    Ok(run(&RunRequest {
         scenario,
-        target: args.target,
-        out: args.out,
-        baseline: args.baseline,
-        gateway_binary: args.gateway_binary,
+        target: args.target.clone(),
+        out,
+        baseline: args.baseline.clone(),
+        gateway_binary: args.gateway_binary.clone(),
         priority: args.priority.into(),
         quiet: args.quiet || args.json,
-    })?;
-    let RunDone { record, directory } = &done;
+    })?)
+}
+
+/// Prints what a run came to, and writes it for CI.
+fn tell(args: &RunArgs, done: &RunDone, outputs: &mut CiOutputs) -> anyhow::Result<()> {
+    let RunDone { record, directory } = done;
     if args.json {
         let json = serde_json::to_string_pretty(record).context("cannot write the record")?;
         print(&(json + "\n"));
@@ -243,10 +301,10 @@ fn run_one(args: RunArgs) -> anyhow::Result<u8> {
         print(&format!("\n  run directory  {}\n", directory.display()));
     }
     let for_ci = outputs
-        .write(&done)
+        .write(done)
         .with_context(|| format!("the run is done and kept in {}", directory.display()))?;
     print(&for_ci);
-    Ok(record.exit_code)
+    Ok(())
 }
 
 fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {

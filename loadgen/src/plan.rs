@@ -201,6 +201,9 @@ fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Resul
         let rules: Vec<String> = gateway.burn.iter().map(ToString::to_string).collect();
         writeln!(out, "  burn        {}", rules.join("; "))?;
     }
+    if !gateway.telemetry {
+        writeln!(out, "  telemetry   off: the gateway tells nothing about itself")?;
+    }
     let faults = gateway.faults.to_string();
     if !faults.is_empty() {
         writeln!(out, "  faults      {faults}")?;

@@ -12,6 +12,12 @@ const RUNS: &str = "target/runs";
 /// The file that makes a directory a run.
 const RECORD: &str = "run.json";
 
+/// Where runs of the scenario in this file are kept that begin now, named by time and scenario.
+pub fn for_now(scenario: &Path) -> PathBuf {
+    let name = scenario.file_stem().unwrap_or_default().to_string_lossy();
+    unused(&Path::new(RUNS).join(format!("{}-{name}", timestamp(SystemTime::now()))))
+}
+
 /// The directory of one run.
 pub struct RunDirectory(PathBuf);
 

@@ -4,6 +4,7 @@
 pub mod date;
 mod figures;
 pub mod github;
+pub mod improvement;
 pub mod junit;
 pub mod markdown;
 pub mod terminal;

@@ -27,6 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -89,7 +90,7 @@ pub struct Comeback {
 }
 
 /// In which way a gateway is taken down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RestartHow {
     /// It is asked to: it answers what it has accepted and says goodbye.
@@ -136,37 +137,48 @@ impl fmt::Display for What {
     }
 }
 
-/// The table as it is written.
-#[derive(Deserialize)]
+/// Something that is done to the run at a moment of it.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Action")]
 pub(super) struct ActionTable {
     /// When: a time from the start of the run, a phase, or a phase and a time, for example `12s`,
     /// `burst` or `burst + 2s`.
+    #[schemars(with = "String")]
     at: Spanned<String>,
     /// What thresholds call this moment: `within 5s of NAME.hello_time.p99`.
+    #[schemars(with = "Option<String>")]
     name: Option<Spanned<String>>,
     /// What is done.
+    #[schemars(with = "Do")]
     r#do: Spanned<Do>,
     /// `devices.drop`: which share of the devices that have a session.
+    #[schemars(with = "Option<Share>")]
     share: Option<Spanned<Share>>,
     /// `devices.drop`, `gateway.restart`: for how long devices are away, `100ms` to `1h`; default:
     /// `1s`, and after a restart a second more than the gateway is down.
+    #[schemars(with = "Option<Within<{ 100 * MS }, HOUR>>")]
     away: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
     /// `devices.drop`, `gateway.restart`: each device at random up to this much longer, `0s` to `1h`;
     /// default: `0s`.
+    #[schemars(with = "Option<Within<0, HOUR>>")]
     spread: Option<Spanned<Within<0, HOUR>>>,
     /// `gateway.fault`: what the reference gateway does wrong, as in `[gateway.faults]`.
+    #[schemars(with = "Option<Faults>")]
     faults: Option<Spanned<Faults>>,
     /// `gateway.fault`: for how long, `100ms` to `1h`; default: until the end.
+    #[schemars(with = "Option<Within<{ 100 * MS }, HOUR>>")]
     r#for: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
     /// `gateway.restart`: `stop` or `kill`; default: `stop`.
+    #[schemars(with = "Option<RestartHow>")]
     how: Option<Spanned<RestartHow>>,
     /// `gateway.restart`: how long the gateway is down, `100ms` to `1h`; default: `1s`.
+    #[schemars(with = "Option<Within<{ 100 * MS }, HOUR>>")]
     down: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
 }
 
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 enum Do {
     /// Devices lose their connections and come back.
     #[serde(rename = "devices.drop")]

@@ -20,6 +20,7 @@ use std::time::Duration;
 use codec::{Bitrate, Complexity, EncoderSettings};
 use protocol::device_session::DeviceTimeouts;
 use protocol::{FrameDuration, SampleRate};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -37,8 +38,9 @@ const OTHERS: &str = "others";
 macro_rules! device_tables {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
         /// `[devices]` as it is written.
-        #[derive(Default, Deserialize)]
+        #[derive(Default, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
+        #[schemars(rename = "Devices")]
         pub(super) struct DevicesTable {
             $($(#[$doc])* $field: Option<$type>,)*
             /// How many devices, from the first on, have their returned audio really decoded, 0 to
@@ -50,13 +52,16 @@ macro_rules! device_tables {
         }
 
         /// A `[[group]]` as it is written.
-        #[derive(Deserialize)]
+        #[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(rename = "Group")]
         pub(super) struct GroupTable {
             /// The group's name in reports: letters, digits, `-` and `_`.
+            #[schemars(with = "String")]
             name: Spanned<String>,
             /// Which share of all devices belongs to it, more than 0% and at most 100%. Devices that
             /// belong to no group are as `[devices]` says.
+            #[schemars(with = "Share")]
             share: Spanned<Share>,
             $($(#[$doc])* $field: Option<$type>,)*
         }
@@ -91,6 +96,7 @@ macro_rules! device_tables {
 device_tables! {
     /// What the devices say: WAV or Ogg Opus files, relative to the scenario; default: the 16 voices
     /// that come with Din.
+    #[schemars(with = "Option<Vec<String>>")]
     audio: Vec<Spanned<PathBuf>>,
     /// Audio in each packet: `20ms`, `40ms` or `60ms`; default: `60ms`, as the firmware.
     frame: Frame,
@@ -110,6 +116,7 @@ device_tables! {
     audio_timeout: Span,
     /// When a device speaks: `full-duplex` (always), `half-duplex` (in turns), `silent` (never), or
     /// a table that says how turns are taken; default: `full-duplex`.
+    #[schemars(with = "Option<TalkValue>")]
     talk: Spanned<TalkValue>,
 }
 
@@ -262,13 +269,13 @@ impl Place<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Count(pub(super) u32);
 #[derive(Clone, Copy)]
-struct Frame(FrameDuration);
+pub(super) struct Frame(FrameDuration);
 #[derive(Clone, Copy)]
-struct Rate(SampleRate);
+pub(super) struct Rate(SampleRate);
 #[derive(Clone, Copy)]
-struct BitrateText(Bitrate);
+pub(super) struct BitrateText(Bitrate);
 #[derive(Clone, Copy)]
-struct Level(Complexity);
+pub(super) struct Level(Complexity);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -86,6 +86,20 @@ impl ScenarioError {
         self
     }
 
+    /// The file is right, and what it was before is not.
+    pub(super) fn caused_by_before(self, path: &Path, text: &str, span: Range<usize>) -> Self {
+        let message = format!("with `before` laid over the rest: {}", self.message);
+        Self { help: self.help, ..Self::at(path, text, span, message) }
+    }
+
+    /// Somebody asked for what there was before.
+    pub(super) fn no_before(path: &Path) -> Self {
+        let help = "write what was different then, for example [before] with \
+                    gateway.dispatch = \"round-robin\"; or run it without --before and --both";
+        Self::whole(path, "it has no [before]: there is no incident to show".to_owned())
+            .with_help(help.to_owned())
+    }
+
     /// An error of the TOML reader, with the nearest name where a name is unknown.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let span = error.span().unwrap_or(0..0);

@@ -84,7 +84,8 @@ pub(super) fn merged(sources: &[Source]) -> Result<String, ScenarioError> {
     Ok(toml::to_string(&whole).expect("a table that was read can be written"))
 }
 
-fn add(whole: &mut Table, nearer: Table) {
+/// Lays `nearer` over `whole`: key by key, lists as a whole.
+pub(super) fn add(whole: &mut Table, nearer: Table) {
     for (key, value) in nearer {
         match (whole.get_mut(&key), value) {
             (Some(Value::Table(inner)), Value::Table(more)) => add(inner, more),

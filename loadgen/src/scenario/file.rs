@@ -30,11 +30,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use toml::Spanned;
+use toml::{Spanned, Table};
 
 use super::action::{self, Action, ActionTable};
+use super::before::Before;
 use super::devices::{self, DevicesTable, GroupTable};
 use super::duration::{Span, shown};
 use super::error::line_of;
@@ -46,32 +48,57 @@ use super::values::Seed;
 use super::{Backend, MAX_CALLS, MAX_DEVICES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
 use crate::schedule::Schedule;
 
-#[derive(Deserialize)]
+/// A scenario of Din: the load, the gateway and the limits of a run.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct File {
-    /// Read before, by `extends.rs`: a file that is read here stands alone.
+#[schemars(rename = "Scenario")]
+pub(super) struct File {
+    /// Another scenario file, relative to this one: what this one does not say is as it is there.
+    /// Tables go together key by key, lists are taken as a whole.
+    // Read before, by `extends.rs`: a file that is read here stands alone.
     #[serde(default, rename = "extends")]
+    #[schemars(with = "Option<String>")]
     _extends: IgnoredAny,
+    /// One line for people; default: the file's name.
     #[serde(default)]
     title: String,
+    /// The question that a run of it answers.
     #[serde(default)]
     question: String,
+    /// Where all random choices come from: the same seed sends the same datagrams at the same
+    /// instants; default: 1.
     #[serde(default = "default_seed")]
     seed: Seed,
+    /// How long answers are awaited after the last frame before a frame counts as lost; default: `2s`.
     #[serde(default = "default_drain")]
     drain: Span,
+    /// How the reference gateway is started; not used with `--target`.
     #[serde(default)]
     gateway: GatewayTable,
+    /// What the devices are like.
     #[serde(default)]
     devices: DevicesTable,
+    /// Devices that are unlike the others, by their share.
     #[serde(default = "no_groups")]
+    #[schemars(with = "Vec<GroupTable>")]
     group: Spanned<Vec<GroupTable>>,
+    /// How the generator itself works.
     #[serde(default)]
     generator: GeneratorTable,
+    /// The load over time: its parts, one after the other.
+    #[schemars(with = "Vec<PhaseTable>", length(min = 1, max = 100))]
     phase: Spanned<Vec<PhaseTable>>,
+    /// What is done to the run at moments of it.
     #[serde(default = "no_actions")]
+    #[schemars(with = "Vec<ActionTable>")]
     action: Spanned<Vec<ActionTable>>,
+    /// What was different before the incident was mended that this scenario shows: a partial scenario,
+    /// laid over this one by `din run --before` and `--both`.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    before: Option<Spanned<Table>>,
+    /// What must hold: `"[scope.]metric[.statistic]" = "limit"`.
     #[serde(default)]
+    #[schemars(schema_with = "super::schema::thresholds")]
     thresholds: BTreeMap<Spanned<String>, Spanned<ThresholdTable>>,
 }
 
@@ -112,6 +139,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let gateway = file.gateway.checked(path, &text, file.seed.0)?;
     let backend = gateway.backend.unwrap_or(Backend::Echo);
+    let before = file.before.as_ref().map(|table| Before::read(path, &text, table)).transpose()?;
     let devices = devices::devices(path, &text, file.devices, file.group, backend)?;
     Ok(Scenario {
         title: if file.title.is_empty() { name.clone() } else { file.title },
@@ -126,6 +154,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         actions,
         most_devices,
         thresholds,
+        before,
         drain: file.drain.0,
         text,
         overrides: Vec::new(),

@@ -6,6 +6,7 @@
 //! dispatch       = "central-queue"
 //! workers        = { min = 2, max = 8 }          # or a number: `gateway/pool.rs`
 //! autoscaler     = "queue-delay"
+//! telemetry      = true                          # whether it tells about itself
 //! worker_timeout = "150ms"
 //! assistant      = { think = "300ms", speak = "3s" } # `gateway/assistant.rs`
 //! delay          = "5ms"                         # or a list: `gateway/delay.rs`
@@ -19,14 +20,15 @@
 //! gets through is one that the gateway starts with.
 
 mod assistant;
-mod burn;
-mod delay;
+pub(super) mod burn;
+pub(super) mod delay;
 mod faults;
-mod pool;
+pub(super) mod pool;
 
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -45,7 +47,7 @@ use pool::{AutoscalerValue, WorkersValue};
 /// How the reference gateway is started; ignored when a target is given.
 ///
 /// What is left out has the gateway's own default.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
     /// What it does with audio; default: `echo`.
     pub backend: Option<Backend>,
@@ -57,6 +59,8 @@ pub struct GatewaySettings {
     pub workers: Option<Workers>,
     /// How its frames get a worker; default: `central-queue`.
     pub dispatch: Option<Dispatch>,
+    /// Whether it tells about itself; default: it does. What only it knows is absent otherwise.
+    pub telemetry: bool,
     /// How long a frame waits for a worker before it is dropped, 1 ms to 60 s; default: as long as
     /// it takes.
     pub worker_timeout: Option<Duration>,
@@ -68,19 +72,40 @@ pub struct GatewaySettings {
     pub faults: Faults,
 }
 
-/// The table as it is written.
-#[derive(Default, Deserialize)]
+/// How the reference gateway is started; what is left out has the gateway's own default.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Gateway")]
 pub(super) struct GatewayTable {
+    /// What it does with audio; default: `echo`.
     backend: Option<Backend>,
+    /// How the backend `assistant` takes its turns.
+    #[schemars(with = "Option<Assistant>")]
     assistant: Option<Spanned<Assistant>>,
+    /// Complexity of its Opus encoder, 0 to 10: more costs more; default: 5.
     complexity: Option<Whole<0, 10>>,
+    /// Its codec workers: a number from 1 to 256, or a range `{ min = 2, max = 8 }` for an autoscaler;
+    /// default: 2.
+    #[schemars(with = "Option<WorkersValue>")]
     workers: Option<Spanned<WorkersValue>>,
+    /// What changes the number of workers: a policy, or a table with more to say; default: `fixed`,
+    /// and for a range of workers `queue-delay`.
+    #[schemars(with = "Option<AutoscalerValue>")]
     autoscaler: Option<Spanned<AutoscalerValue>>,
+    /// How a frame gets its worker; default: `central-queue`.
     dispatch: Option<Dispatch>,
+    /// Whether it tells about itself: without it, what only it knows is absent; default: true.
+    telemetry: Option<bool>,
+    /// How long a frame waits for a worker before it is dropped, `1ms` to `1m`; default: as long as it
+    /// takes.
     worker_timeout: Option<Within<MS, MINUTE>>,
+    /// How long after its frame arrived an answer leaves, `0s` to `2s`, or a list of up to 16 that take
+    /// turns: a known delay, to check measurements against; default: none.
     delay: Delays,
+    /// Extra work for each frame: a rule, or a list of which the first that applies to a device counts;
+    /// default: none.
     burn: Burns,
+    /// What it does wrong, so that a gate can be seen to fail; default: nothing.
     faults: Faults,
 }
 
@@ -118,6 +143,7 @@ impl GatewayTable {
             complexity: self.complexity.map(Whole::get),
             workers,
             dispatch: self.dispatch,
+            telemetry: self.telemetry.unwrap_or(true),
             worker_timeout: self.worker_timeout.map(Within::get),
             delay: self.delay,
             burn: self.burn.0,
@@ -178,7 +204,7 @@ impl GatewaySettings {
 }
 
 /// What the gateway does with audio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// Decrypts, encrypts again and returns each packet.
@@ -190,7 +216,7 @@ pub enum Backend {
 }
 
 /// How the gateway's frames get a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispatch {
     /// Workers in turns.

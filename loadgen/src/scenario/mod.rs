@@ -5,6 +5,7 @@
 //! `devices.rs` and `generator.rs` for those tables, and `error.rs` for what a wrong file is told.
 
 mod action;
+mod before;
 mod devices;
 mod duration;
 mod error;
@@ -14,6 +15,7 @@ mod gateway;
 mod generator;
 mod overrides;
 mod phase;
+mod schema;
 mod talk;
 mod threshold;
 mod time_distribution;
@@ -26,11 +28,13 @@ use codec::EncoderSettings;
 use protocol::FrameDuration;
 use protocol::control::AudioFormat;
 use protocol::device_session::DeviceTimeouts;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::groups::Membership;
 
 pub use action::{Action, Comeback, RestartHow, What};
+pub use before::Before;
 pub(crate) use duration::shown as shown_duration;
 pub use error::ScenarioError;
 pub use gateway::{
@@ -38,6 +42,7 @@ pub use gateway::{
     GatewaySettings, Workers,
 };
 pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
+pub use schema::json_schema;
 pub use talk::{Talk, Turns};
 pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
 pub use time_distribution::TimeDistribution;
@@ -50,6 +55,16 @@ pub const MAX_PHASES: usize = 100;
 pub const MAX_CALLS: u32 = 200_000;
 /// The longest run, ramp, hold or drain.
 pub const MAX_SPAN: Duration = Duration::from_hours(24);
+
+/// Which setting of a scenario is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Setting {
+    /// The one of the file.
+    #[default]
+    AsWritten,
+    /// The one of the incident: `[before]` laid over it.
+    Before,
+}
 
 /// What a run does and what it must show.
 #[derive(Clone, Debug)]
@@ -76,6 +91,8 @@ pub struct Scenario {
     pub actions: Vec<Action>,
     /// What must hold.
     pub thresholds: Vec<Threshold>,
+    /// What was different before the incident that it shows was mended.
+    pub before: Option<Before>,
     /// How long answers are awaited after the last frame before a frame counts as lost.
     pub drain: Duration,
     /// How many devices take part, which follows from the phases.
@@ -127,7 +144,7 @@ pub struct GeneratorSettings {
 }
 
 /// When, within a frame duration, the frames of each device are due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phasing {
     /// At random by the seed, as those of devices that know nothing of each other.
@@ -174,6 +191,18 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] says where the file is wrong, what was seen there and what is allowed.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Scenario, ScenarioError> {
+        Self::load_as(path, overrides, Setting::AsWritten)
+    }
+
+    /// The same, in this setting.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and where there was nothing before.
+    pub fn load_as(
+        path: &Path,
+        overrides: &[String],
+        setting: Setting,
+    ) -> Result<Scenario, ScenarioError> {
         let sources = extends::read(path)?;
         let text = match &sources[..] {
             [alone] => alone.text.clone(),
@@ -188,10 +217,22 @@ impl Scenario {
                 threshold.line = None;
             }
         }
-        if overrides.is_empty() {
+        let before = before::applied(&text);
+        if let (Some(before), Some(said)) = (&before, &scenario.before) {
+            // Whichever is asked for, both must be right.
+            file::parse(path, before.clone())
+                .map_err(|error| error.caused_by_before(path, &text, said.span.clone()))?;
+        }
+        let (changed, mut changes) = match (setting, before, &scenario.before) {
+            (Setting::AsWritten, ..) => (text.clone(), Vec::new()),
+            (Setting::Before, Some(before), Some(said)) => (before, said.changes.clone()),
+            (Setting::Before, ..) => return Err(ScenarioError::no_before(path)),
+        };
+        changes.extend_from_slice(overrides);
+        if changes.is_empty() {
             return Ok(scenario);
         }
-        let changed = overrides::apply(path, &text, overrides)?;
+        let changed = overrides::apply(path, &changed, overrides)?;
         let mut changed =
             file::parse(path, changed).map_err(|error| error.caused_by_overrides(overrides))?;
         for threshold in &mut changed.thresholds {
@@ -201,7 +242,7 @@ impl Scenario {
         }
         // As in the file, then what the command line added: changing sorted them by name.
         changed.thresholds.sort_by_key(|threshold| threshold.line.unwrap_or(u32::MAX));
-        Ok(Scenario { text, overrides: overrides.to_vec(), ..changed })
+        Ok(Scenario { text, overrides: changes, ..changed })
     }
 
     /// From the start of the run to the end of the last phase.

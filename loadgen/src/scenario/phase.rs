@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -85,7 +86,7 @@ pub struct Rate {
 }
 
 /// How what comes at a rate is spread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Spacing {
     /// Independent of each other, by the seed.
@@ -96,7 +97,7 @@ pub enum Spacing {
 }
 
 /// How a device ends a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
     /// Says goodbye and disconnects.
@@ -189,46 +190,77 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// The table as it is written.
-#[derive(Deserialize)]
+/// A part of the run: a ramp from the devices there were to a target, and a hold.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Phase")]
 pub(super) struct PhaseTable {
+    /// Its name in thresholds and reports: letters, digits, `-` and `_`; default: `phase-1` and so on.
+    #[schemars(with = "Option<String>")]
     name: Option<Spanned<String>>,
+    /// How many devices there are at the end of the ramp and during the hold, 0 to 20,000; with
+    /// `arrivals` it may be left out: as many as before.
     devices: Option<Count>,
+    /// Within what time the target is reached, evenly; default: `0s`, all at once.
     #[serde(default)]
     ramp: Span,
+    /// The ramp in so many stairs, 1 to 1,000; default: one device after the other.
+    #[schemars(with = "Option<Whole<1, 1000>>")]
     steps: Option<Spanned<Whole<1, 1000>>>,
+    /// How long the target is held. Either this or `length` is needed.
     hold: Option<Span>,
+    /// Ramp and hold together, instead of `hold`.
+    #[schemars(with = "Option<Span>")]
     length: Option<Spanned<Span>>,
+    /// The hold to and fro.
+    #[schemars(with = "Option<WaveTable>")]
     wave: Option<Spanned<WaveTable>>,
+    /// Devices that come at a rate beside the target, and leave after a time.
     arrivals: Option<ArrivalsTable>,
+    /// Devices that leave at a rate and come back.
     churn: Option<ChurnTable>,
 }
 
-#[derive(Deserialize)]
+/// A hold that goes from the target to another number and back, as a cosine does.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Wave")]
 struct WaveTable {
+    /// The devices half a period after its start.
     to: Count,
+    /// From one target to the next, `1s` to `1h`, and not longer than the hold.
     period: Within<SECOND, HOUR>,
 }
 
-#[derive(Deserialize)]
+/// Devices that come at a rate, whatever the target is.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Arrivals")]
 struct ArrivalsTable {
+    /// How many come, for example `5/s` or `30/m`.
     rate: Rate,
+    /// How they are spread: `poisson`, independent of each other, or `even`; default: `poisson`.
     #[serde(default)]
     spacing: Spacing,
+    /// How long each stays, `1s` to `24h`.
     stay: Within<SECOND, { 24 * HOUR }>,
 }
 
-#[derive(Deserialize)]
+/// Devices, chosen by the seed, that leave at a rate and come back.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Churn")]
 struct ChurnTable {
+    /// How many leave, for example `2/s`.
     rate: Rate,
+    /// How they are spread: `poisson` or `even`; default: `poisson`.
     #[serde(default)]
     spacing: Spacing,
+    /// In which way: `goodbye`, `hello` (the connection is kept, for another hello) or `drop`;
+    /// default: `goodbye`.
     #[serde(default)]
     how: Ending,
+    /// For how long, `100ms` to `1h`; default: `1s`.
     #[serde(default = "a_second")]
     away: Within<{ 100 * MS }, HOUR>,
 }

@@ -15,6 +15,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
@@ -88,10 +89,11 @@ impl fmt::Display for Talk {
 #[derive(Clone)]
 pub(super) struct TalkValue(pub(super) Talk);
 
-/// The table.
-#[derive(Deserialize)]
+/// How turns are taken.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TurnsTable {
+#[schemars(rename = "Turns")]
+pub(super) struct TurnsTable {
     /// How long the device listens to its user in each turn: a time, or a distribution such as
     /// `1s..3s` or `normal(2s, 300ms)`; default: `2s`.
     listen: Option<TimeDistribution>,

@@ -22,7 +22,7 @@ use super::action::Action;
 use super::duration::shown;
 use super::phase::Phase;
 pub use limit::{Comparison, Limit, Reference};
-pub(super) use table::ThresholdTable;
+pub(super) use table::{ThresholdTable, Written};
 
 /// The longest sliding window.
 const MAX_OVER: Duration = Duration::from_mins(1);

@@ -4,6 +4,7 @@
 //! assistant = { think = "300ms", speak = "1s..4s" }
 //! ```
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::TimeDistribution;
@@ -11,7 +12,7 @@ use crate::scenario::TimeDistribution;
 /// How the assistant takes its turns.
 ///
 /// What is left out has the gateway's own default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Assistant {
     /// From the end of listening to the beginning of speech, drawn for each turn: a time of at most

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -21,7 +22,7 @@ pub struct Burn {
 }
 
 /// What the extra work keeps busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     /// The worker alone, which waits as for another service.
@@ -45,28 +46,41 @@ enum Time {
 /// More than nothing, at most 10 s.
 type BurnSpan = Within<1, { 10 * SECOND }>;
 
-/// The table as it is written.
-#[derive(Deserialize)]
+/// Extra work for each frame of some devices, or of all.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct BurnTable {
+#[schemars(rename = "Burn")]
+pub(in crate::scenario) struct BurnTable {
+    /// What it keeps busy: `wait`, the worker alone, or `cpu`, a core. It is needed.
     kind: Option<Kind>,
+    /// How the time is drawn; default: `fixed`.
     #[serde(default)]
     distribution: Distribution,
+    /// How long it takes, more than `0s` and at most `10s`; the mean of `exponential`, and what most
+    /// frames of `bimodal` take. It is needed.
     time: Option<BurnSpan>,
+    /// `bimodal`: what the other frames take, at least `time`.
     long: Option<BurnSpan>,
+    /// `bimodal`: which share of the frames takes `long`.
     long_share: Option<Share>,
+    /// Which devices: those whose number leaves `offset` when divided by this; default: 1, all.
     #[serde(default)]
     every: Whole<1, { u32::MAX }>,
+    /// See `every`; 0 to `every` - 1; default: 0.
     #[serde(default)]
     offset: Whole<0, { u32::MAX }>,
 }
 
-#[derive(Default, Deserialize)]
+/// How a time is drawn.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Distribution {
+    /// Always the same.
     #[default]
     Fixed,
+    /// `time` for most frames, and `long` for the share `long_share`.
     Bimodal,
+    /// Memoryless, with the mean `time`.
     Exponential,
 }
 
@@ -132,7 +146,7 @@ impl<'de> Deserialize<'de> for Burn {
 
 /// `burn` as it is written: one rule or a list of rules.
 #[derive(Default)]
-pub(super) struct Burns(pub(super) Vec<Burn>);
+pub(in crate::scenario) struct Burns(pub(super) Vec<Burn>);
 
 impl<'de> Deserialize<'de> for Burns {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::{Table, Value};
 
 use crate::scenario::values::{HOUR, MINUTE, Memory, Seed, Share, Whole, Within};
 
 /// Faults to be switched on; all are off where nothing is said.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// Where the gateway's random choices of what to spoil come from.
@@ -23,9 +24,11 @@ pub struct Faults {
     duplicated_replies: Option<Share>,
     /// One worker stands still, again and again.
     #[serde(deserialize_with = "worker_stall")]
+    #[schemars(with = "Option<WorkerStall>")]
     worker_stall: Option<WorkerStall>,
     /// The whole gateway stands still, again and again.
     #[serde(deserialize_with = "gateway_stall")]
+    #[schemars(with = "Option<GatewayStall>")]
     gateway_stall: Option<GatewayStall>,
     /// Share of sessions whose grant names another key than the one used.
     wrong_key: Option<Share>,
@@ -46,20 +49,27 @@ pub struct Faults {
 /// More than nothing, at most 1 h.
 type StallSpan = Within<1, HOUR>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// When a worker stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WorkerStall {
+    /// From the start of one stall to the start of the next.
     every: StallSpan,
+    /// How long each lasts, less than `every`.
     #[serde(rename = "for")]
     lasting: StallSpan,
+    /// Which worker, 0 to 255; default: 0.
     #[serde(default)]
     worker: Whole<0, 255>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// When the whole gateway stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct GatewayStall {
+    /// From the start of one stall to the start of the next.
     every: StallSpan,
+    /// How long each lasts, less than `every`.
     #[serde(rename = "for")]
     lasting: StallSpan,
 }

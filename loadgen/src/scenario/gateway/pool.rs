@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
@@ -10,7 +11,7 @@ use toml::Spanned;
 use crate::scenario::values::{HOUR, MS, SECOND, Whole, Within};
 
 /// The most workers that a scenario may ask for.
-const MAX_WORKERS: u32 = 256;
+pub(in crate::scenario) const MAX_WORKERS: u32 = 256;
 /// The gateway's own bounds, where a scenario names none.
 const DEFAULT_MIN: u32 = 2;
 const DEFAULT_MAX: u32 = 8;
@@ -28,7 +29,7 @@ pub enum Workers {
 /// What decides the number of workers, and its bounds.
 ///
 /// What is left out has the gateway's own default, which depends on the policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Autoscale {
     /// What decides; default: `queue-delay`.
@@ -59,7 +60,7 @@ pub struct Autoscale {
 }
 
 /// What decides the number of workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AutoscalePolicy {
     /// Nothing: the pool keeps its size.
@@ -112,7 +113,7 @@ impl fmt::Display for Workers {
 }
 
 /// `workers` as it is written: `4` or `{ min = 2, max = 8 }`.
-pub(super) enum WorkersValue {
+pub(in crate::scenario) enum WorkersValue {
     Fixed(u32),
     Range { min: Option<u32>, max: Option<u32> },
 }
@@ -162,7 +163,7 @@ impl<'de> Deserialize<'de> for WorkersValue {
 }
 
 /// `autoscaler` as it is written: `"queue-delay"` or `{ policy = "queue-delay", … }`.
-pub(super) struct AutoscalerValue(Autoscale);
+pub(in crate::scenario) struct AutoscalerValue(Autoscale);
 
 impl<'de> Deserialize<'de> for AutoscalerValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

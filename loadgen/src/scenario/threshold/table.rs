@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
@@ -36,14 +37,26 @@ impl ThresholdTable {
     }
 }
 
-#[derive(Deserialize)]
+/// A limit with more to say.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Threshold")]
+pub(in crate::scenario) struct Written {
+    /// A comparison and a number with its unit, or a multiple: `< 40ms`, `= 0`, `>= 99%`, `< 2x calm`,
+    /// `< 110% baseline`.
+    #[schemars(with = "String")]
     limit: Spanned<String>,
+    /// Each window of this length must hold, moved on by a second each: whole seconds, `1s` to `60s`;
+    /// default: the scope as a whole.
+    #[schemars(with = "Option<Span>")]
     over: Option<Spanned<Span>>,
+    /// Whether the run ends as soon as it does not hold; default: false.
     #[serde(default)]
     abort: bool,
+    /// From how long after the start of its scope `abort` applies; default: `0s`.
+    #[schemars(with = "Option<Span>")]
     after: Option<Spanned<Span>>,
+    /// Whether it is only shown when it does not hold, and fails nothing; default: false.
     #[serde(default)]
     warn: bool,
 }
