@@ -222,8 +222,12 @@ fn check(samples: &Receiver<Sample>, tools: &Tools) -> CheckerReport {
             sessions.insert(sample.device, fresh);
         }
         let session = sessions.get_mut(&sample.device).expect("inserted above");
-        let recogniser = recogniser.get_or_insert_with(|| tools.recogniser());
-        session.check(&sample, tools, recogniser.as_mut(), &mut report);
+        // The gateway's own speech is no voice of the run.
+        if sample.frame.is_some() && recogniser.is_none() {
+            recogniser = Some(tools.recogniser());
+        }
+        let recogniser = recogniser.as_mut().and_then(Option::as_mut);
+        session.check(&sample, tools, recogniser, &mut report);
     }
     report
 }

@@ -14,6 +14,7 @@ mod endings;
 mod extends;
 mod hand_made;
 mod histograms;
+mod library_gates;
 mod odd_gateways;
 mod pool;
 mod runs;
