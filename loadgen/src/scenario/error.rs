@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::extends::Source;
+use super::toml_words::{Plain, plain};
 
 /// A scenario that cannot be run.
 #[derive(Debug)]
@@ -107,19 +108,15 @@ impl ScenarioError {
         // An error about a whole file has an empty span, which lies in nothing.
         let key = if span.is_empty() { String::new() } else { key_path(text, span.start) };
         if let Some(unknown) = Unknown::read(said) {
-            let within = if key.is_empty() { String::new() } else { format!(" in `{key}`") };
+            // An unknown table is not within itself.
+            let outside = key.is_empty() || key == unknown.seen;
+            let within = if outside { String::new() } else { format!(" in `{key}`") };
             let message = format!("unknown {} `{}`{within}", unknown.what, unknown.seen);
             return Self::at(path, text, span, message).with_help(unknown.help());
         }
-        let said = said.trim().replace('\n', ", ");
-        let message = if key.is_empty() { said } else { format!("`{key}`: {said}") };
-        let error = Self::at(path, text, span, message);
-        if error.message == "missing field `phase`" {
-            let example =
-                "add a phase, for example: [[phase]] with devices = 10 and hold = \"10s\"";
-            return error.with_help(example.to_owned());
-        }
-        error
+        let Plain { message, help } = plain(said);
+        let message = if key.is_empty() { message } else { format!("`{key}`: {message}") };
+        Self { help, ..Self::at(path, text, span, message) }
     }
 }
 
@@ -136,6 +133,37 @@ impl Place {
             column: text[line_start..start].chars().count() + 1,
             width: on_line.chars().count().max(1),
             text: line_text.to_owned(),
+        }
+    }
+}
+
+/// The longest line that is shown whole, in characters.
+const LONGEST_LINE: usize = 160;
+
+/// A line as it is shown.
+struct Shown {
+    text: String,
+    /// Characters before those that are underlined.
+    before: usize,
+    /// Characters that are underlined.
+    width: usize,
+}
+
+impl Place {
+    /// The line, or what is around the mistake of one that is too long.
+    fn shown(&self) -> Shown {
+        let (before, width) = (self.column - 1, self.width);
+        if self.text.chars().count() <= LONGEST_LINE {
+            return Shown { text: self.text.clone(), before, width };
+        }
+        let from = before.saturating_sub(LONGEST_LINE / 2);
+        let part: String = self.text.chars().skip(from).take(LONGEST_LINE).collect();
+        let (open, skipped) = if from > 0 { ("…", from - 1) } else { ("", 0) };
+        let before = before - skipped;
+        Shown {
+            text: format!("{open}{part}…"),
+            before,
+            width: width.min(LONGEST_LINE + 1 - before),
         }
     }
 }
@@ -158,12 +186,13 @@ impl fmt::Display for ScenarioError {
         let file = self.file.display();
         match self.place.as_deref() {
             None => write!(f, "{file}: {}", self.message)?,
-            Some(Place { line, column, width, text, .. }) => {
+            Some(place @ Place { line, column, .. }) => {
+                let Shown { text, before, width } = place.shown();
                 let margin = " ".repeat(line.to_string().len());
                 writeln!(f, "{file}:{line}:{column}: {}", self.message)?;
                 writeln!(f, "{margin} |")?;
                 writeln!(f, "{line} | {text}")?;
-                write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(*width))?;
+                write!(f, "{margin} | {}{}", " ".repeat(before), "^".repeat(width))?;
             }
         }
         match &self.help {

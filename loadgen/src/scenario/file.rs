@@ -168,25 +168,28 @@ fn check_load(
     whole: Range<usize>,
     phases: &[Phase],
 ) -> Result<(), ScenarioError> {
-    let wrong = |message: String| Err(ScenarioError::at(path, text, whole, message));
+    let wrong = |message: String, help: &str| {
+        Err(ScenarioError::at(path, text, whole.clone(), message).with_help(help.to_owned()))
+    };
     let length: Duration = phases.iter().map(Phase::length).sum();
     if phases.iter().all(Phase::is_empty) {
-        return wrong("no phase has a device: there is nothing to run".to_owned());
+        let message = "no phase has a device: there is nothing to run".to_owned();
+        return wrong(message, "write devices = 10 in one of them");
     }
     if length > MAX_SPAN {
-        return wrong(format!(
-            "ramps and holds add up to {}, the longest run is 24h",
-            shown(length)
-        ));
+        let message =
+            format!("ramps and holds add up to {}, the longest run is 24h", shown(length));
+        return wrong(message, "shorten the phases, or run the scenario several times");
     }
     if length.is_zero() {
-        return wrong("ramps and holds add up to no time: there is nothing to run".to_owned());
+        let message = "ramps and holds add up to no time: there is nothing to run".to_owned();
+        return wrong(message, "write for example hold = \"10s\"");
     }
     let sessions = phase::sessions_about(phases);
     if sessions > f64::from(MAX_CALLS) {
-        return wrong(format!(
-            "the phases call for some {sessions:.0} sessions, the most is {MAX_CALLS}"
-        ));
+        let message =
+            format!("the phases call for some {sessions:.0} sessions, the most is {MAX_CALLS}");
+        return wrong(message, "lower the rate of arrivals and churn, or make waves longer");
     }
     Ok(())
 }

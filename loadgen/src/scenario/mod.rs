@@ -19,6 +19,7 @@ mod schema;
 mod talk;
 mod threshold;
 mod time_distribution;
+mod toml_words;
 mod values;
 
 use std::path::{Path, PathBuf};

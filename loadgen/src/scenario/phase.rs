@@ -286,16 +286,18 @@ impl PhaseTable {
         let usable = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(usable) {
             let message = format!("phase name `{name}`: allowed are letters, digits, `-` and `_`");
-            return Err(wrong(span, message));
+            let help = "name it for example \"evening-peak\"".to_owned();
+            return Err(wrong(span, message).with_help(help));
         }
         if before.iter().any(|phase| phase.name == name) {
             let message =
                 format!("phase name `{name}` is used twice; thresholds need to tell phases apart");
-            return Err(wrong(span, message));
+            return Err(wrong(span, message).with_help("give each a name of its own".to_owned()));
         }
         if name == "baseline" {
             let message = "a phase cannot be called `baseline`: limits call an earlier run so";
-            return Err(wrong(span, message.to_owned()));
+            let help = "call it otherwise".to_owned();
+            return Err(wrong(span, message.to_owned()).with_help(help));
         }
         let devices = match (self.devices, &self.arrivals) {
             (Some(Count(devices)), _) => devices,

@@ -1,5 +1,7 @@
 //! Who comes and goes beside the device target, and who leaves and comes back.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use protocol::Moment;
@@ -59,8 +61,7 @@ pub(super) fn add_arrivals(
     seed: u64,
 ) {
     let first = calls.iter().map(|call| call.device + 1).max().unwrap_or(0);
-    // When each number is free again.
-    let mut free_at: Vec<Moment> = Vec::new();
+    let mut numbers = Numbers::default();
     for (index, phase) in phases.iter().enumerate() {
         let Some(arrivals) = phase.arrivals else { continue };
         let (start, end) = times.bounds(index);
@@ -68,16 +69,35 @@ pub(super) fn add_arrivals(
         for arrive in moments(arrivals.rate, arrivals.spacing, start, end, &mut rng) {
             let leave = (arrive + arrivals.stay).min(times.end());
             // A little later than it left: its goodbye takes its time.
-            let taken = leave + SHORTEST;
-            let number = free_at.iter().position(|&free| free <= arrive);
-            let number = number.unwrap_or_else(|| {
-                free_at.push(taken);
-                free_at.len() - 1
-            });
-            free_at[number] = taken;
-            let device = first + DeviceNumber::try_from(number).expect("fewer calls than numbers");
+            let device = first + numbers.take(arrive, leave + SHORTEST);
             calls.push(PlannedCall { device, arrive, leave, ending: Ending::default() });
         }
+    }
+}
+
+/// Numbers that are used again, the smallest first.
+#[derive(Default)]
+struct Numbers {
+    free: BinaryHeap<Reverse<DeviceNumber>>,
+    /// Each with when it is free.
+    taken: BinaryHeap<Reverse<(Moment, DeviceNumber)>>,
+    used: DeviceNumber,
+}
+
+impl Numbers {
+    /// The smallest number that is free at `now`, taken `until` then. Moments do not go back within a
+    /// phase, nor from one to the next.
+    fn take(&mut self, now: Moment, until: Moment) -> DeviceNumber {
+        while let Some(&Reverse((free_at, number))) = self.taken.peek()
+            && free_at <= now
+        {
+            self.taken.pop();
+            self.free.push(Reverse(number));
+        }
+        let number = self.free.pop().map_or(self.used, |Reverse(number)| number);
+        self.used = self.used.max(number + 1);
+        self.taken.push(Reverse((until, number)));
+        number
     }
 }
 

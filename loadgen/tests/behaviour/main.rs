@@ -3,6 +3,7 @@
 mod actions;
 mod arrows;
 mod bad_input;
+mod broken_files;
 mod ci;
 mod comings;
 mod common;
