@@ -270,14 +270,47 @@ mod tests {
     fn a_limit_that_is_no_limit_is_shown_where_it_stands() {
         for (limit, said) in [
             ("{ limit = \"= 0\", wran = true }", "unknown key `wran`"),
-            ("{ warn = true }", "missing field `limit`"),
-            ("{ limit = \"= 0\", warn = 1 }", "expected a boolean"),
+            ("{ warn = true }", "`limit` is missing"),
+            ("{ limit = \"= 0\", warn = 1 }", "true or false"),
             ("{ limit = \"0\" }", "does not begin with"),
             ("0", "a limit in quotes, for example"),
         ] {
             let text = TEXT.replace("{ limit = \"= 0\", warn = true }", limit);
             let error = load(&text, &[]).unwrap_err().to_string();
             assert!(error.contains(said) && error.contains("test.toml:7:"), "{limit}: {error}");
+        }
+    }
+
+    /// A scenario with most of what can be said, to be mutilated.
+    const RICH: &str = include_str!("../../../scenarios/gateway-restart.toml");
+    const CONVERSATION: &str = include_str!("../../../scenarios/conversation.toml");
+    const TABLE: &str = include_str!("../../../scenarios/capacity-table.toml");
+
+    proptest::proptest! {
+        /// Whatever is left out, doubled or put in the place of something else: a scenario, or an
+        /// error that names the file.
+        #[test]
+        fn mutilated_scenarios_are_read_or_refused(
+            which in 0..3_usize,
+            cuts in proptest::collection::vec((0.0..1.0_f64, 0.0..1.0_f64, 0..4_usize), 1..4),
+        ) {
+            let mut text = [RICH, CONVERSATION, TABLE][which].to_owned();
+            for (at, to, how) in cuts {
+                let mut tokens: Vec<String> = text.split_inclusive([' ', '\n', '"', '=']).map(str::to_owned).collect();
+                let place = |share: f64, len: usize| ((share * len as f64) as usize).min(len - 1);
+                let (at, to) = (place(at, tokens.len()), place(to, tokens.len()));
+                match how {
+                    0 => { tokens.remove(at); }
+                    1 => tokens.insert(to, tokens[at].clone()),
+                    2 => tokens.swap(at, to),
+                    _ => tokens[at] = "9e99".to_owned(),
+                }
+                text = tokens.concat();
+                if text.is_empty() { break; }
+            }
+            if let Err(error) = Scenario::parse(Path::new("cut.toml"), &text) {
+                proptest::prop_assert!(error.to_string().starts_with("cut.toml"), "{}", error);
+            }
         }
     }
 }

@@ -195,6 +195,27 @@ impl Scenario {
         Self::load_as(path, overrides, Setting::AsWritten)
     }
 
+    /// Reads and checks a scenario's text as it stands: files that it extends are not looked at.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
+        let scenario = file::parse(path, text.to_owned())?;
+        scenario.check_before(path, text)?;
+        Ok(scenario)
+    }
+
+    /// Whichever setting is asked for, both must be right.
+    fn check_before(&self, path: &Path, text: &str) -> Result<Option<String>, ScenarioError> {
+        let Some(said) = &self.before else { return Ok(None) };
+        let before = before::applied(text);
+        if let Some(before) = &before {
+            file::parse(path, before.clone())
+                .map_err(|error| error.caused_by_before(path, text, said.span.clone()))?;
+        }
+        Ok(before)
+    }
+
     /// The same, in this setting.
     ///
     /// # Errors
@@ -218,12 +239,7 @@ impl Scenario {
                 threshold.line = None;
             }
         }
-        let before = before::applied(&text);
-        if let (Some(before), Some(said)) = (&before, &scenario.before) {
-            // Whichever is asked for, both must be right.
-            file::parse(path, before.clone())
-                .map_err(|error| error.caused_by_before(path, &text, said.span.clone()))?;
-        }
+        let before = scenario.check_before(path, &text)?;
         let (changed, mut changes) = match (setting, before, &scenario.before) {
             (Setting::AsWritten, ..) => (text.clone(), Vec::new()),
             (Setting::Before, Some(before), Some(said)) => (before, said.changes.clone()),

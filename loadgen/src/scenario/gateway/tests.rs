@@ -154,7 +154,7 @@ fn mistakes_are_shown_where_they_are_with_what_is_allowed() {
         ("worker_timeout = \"0s\"", "\"0s\"", "0s is out of range: allowed are 1ms to 60s"),
         ("worker_timeout = \"1.0005ms\"", "\"1.0005ms\"", "whole microseconds"),
         ("burn = 3", "3", "or a list of such tables"),
-        ("burn = [3]", "3", "`gateway.burn[0]`: invalid type: integer `3`, expected a table"),
+        ("burn = [3]", "3", "`gateway.burn[0]`: the number 3 stands where a table, for example"),
         ("burn = { time = \"1s\" }", "{ time = \"1s\" }", "`kind` is missing"),
         ("burn = { kind = \"wait\" }", "{ kind = \"wait\" }", "`time` is missing"),
         ("burn = { kind = \"wiat\" }", "\"wiat\"", "did you mean `wait`?"),
@@ -188,7 +188,7 @@ fn mistakes_are_shown_where_they_are_with_what_is_allowed() {
         (
             "[gateway.faults]\nworker_stall = { every = \"1s\" }",
             "{ every = \"1s\" }",
-            "missing field `for`",
+            "`for` is missing",
         ),
     ] {
         let error = read(gateway).unwrap_err().to_string();
