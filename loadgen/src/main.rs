@@ -98,13 +98,20 @@ struct RunArgs {
     /// How the pacing and receiving threads run, as far as this user may
     #[arg(long, value_enum, default_value_t = Priority::RealTime)]
     priority: Priority,
-    /// Run what was before the incident was mended: the scenario with its [before] laid over it
+    /// Run what was before the incident was mended: the scenario with its `before` laid over it
     #[arg(long)]
     before: bool,
     /// Run what was before, then the scenario, and say in one line what improved; exit code 0 when
     /// the first fails and the second passes
     #[arg(long, conflicts_with_all = ["before", "json", "baseline"])]
     both: bool,
+    #[command(flatten)]
+    say: Say,
+}
+
+/// How a run is told.
+#[derive(Args)]
+struct Say {
     /// No progress, and one line instead of the summary
     #[arg(long)]
     quiet: bool,
@@ -239,7 +246,7 @@ fn run_args(args: &RunArgs) -> anyhow::Result<u8> {
         return run_both(args);
     }
     let setting = if args.before { Setting::Before } else { Setting::AsWritten };
-    let mut outputs = CiOutputs::open(args.junit.as_deref(), args.github)?;
+    let mut outputs = CiOutputs::open(args.say.junit.as_deref(), args.say.github)?;
     let done = run_one(args, setting, args.out.clone())?;
     tell(args, &done, &mut outputs)?;
     Ok(done.record.exit_code)
@@ -251,7 +258,7 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
     for setting in [Setting::Before, Setting::AsWritten] {
         Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
     }
-    let mut outputs = CiOutputs::open(args.junit.as_deref(), args.github)?;
+    let mut outputs = CiOutputs::open(args.say.junit.as_deref(), args.say.github)?;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => run_directory::for_now(&args.scenario),
@@ -261,14 +268,14 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
     let mut code = before.record.exit_code;
     if code != INTERRUPTED {
         let after = run_one(args, Setting::AsWritten, Some(out.join("after")))?;
-        if args.quiet {
+        if args.say.quiet {
             print("after   ");
         } else {
             print("\n");
         }
         tell(args, &after, &mut outputs)?;
         let told = improvement::line(&before.record, &after.record);
-        print(&format!("{}{told}\n", if args.quiet { "" } else { "\n" }));
+        print(&format!("{}{told}\n", if args.say.quiet { "" } else { "\n" }));
         code = improvement::exit_code(before.record.exit_code, after.record.exit_code);
     }
     Ok(code)
@@ -283,17 +290,17 @@ fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Re
         baseline: args.baseline.clone(),
         gateway_binary: args.gateway_binary.clone(),
         priority: args.priority.into(),
-        quiet: args.quiet || args.json,
+        quiet: args.say.quiet || args.say.json,
     })?)
 }
 
 /// Prints what a run came to, and writes it for CI.
 fn tell(args: &RunArgs, done: &RunDone, outputs: &mut CiOutputs) -> anyhow::Result<()> {
     let RunDone { record, directory } = done;
-    if args.json {
+    if args.say.json {
         let json = serde_json::to_string_pretty(record).context("cannot write the record")?;
         print(&(json + "\n"));
-    } else if args.quiet {
+    } else if args.say.quiet {
         print(&(terminal::one_line(record) + "\n"));
     } else if !outputs.summary_is_printed() {
         let style = Style { colour: colour::wanted(stdout().is_terminal()) };

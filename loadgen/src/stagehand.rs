@@ -41,7 +41,7 @@ struct Deed {
 enum DeedWhat {
     /// These faults are on from then on; the last word of the action, or the first.
     Faults {
-        faults: Faults,
+        faults: Box<Faults>,
         last: bool,
     },
     Restart {
@@ -79,7 +79,7 @@ impl Stagehand {
             match &action.what {
                 What::DropDevices { .. } => {}
                 What::SetFaults { lasting, .. } => {
-                    let faults = |at| in_force(actions, base, at);
+                    let faults = |at| Box::new(in_force(actions, base, at));
                     let first =
                         DeedWhat::Faults { faults: faults(action.at), last: lasting.is_none() };
                     deeds.push(deed(at, first));
@@ -125,15 +125,13 @@ impl Stagehand {
 
     /// Does what is due.
     pub fn step(&mut self, now: Moment, gateway: &mut GatewayProcess) -> Step {
-        match self.doing.take() {
-            Some(doing) => self.go_on(doing, now, gateway),
-            None => {
-                if let Some(deed) = self.deeds.pop_front_if(|deed| deed.at <= now) {
-                    self.begin(deed, now, gateway);
-                }
-                Step::Done
-            }
+        if let Some(doing) = self.doing.take() {
+            return self.go_on(&doing, now, gateway);
         }
+        if let Some(deed) = self.deeds.pop_front_if(|deed| deed.at <= now) {
+            self.begin(deed, now, gateway);
+        }
+        Step::Done
     }
 
     /// What was done.
@@ -165,8 +163,8 @@ impl Stagehand {
         }
     }
 
-    fn go_on(&mut self, doing: Doing, now: Moment, gateway: &mut GatewayProcess) -> Step {
-        match doing {
+    fn go_on(&mut self, doing: &Doing, now: Moment, gateway: &mut GatewayProcess) -> Step {
+        match *doing {
             Doing::Switching { action, last, until } => match gateway.answer() {
                 Some(answer) if answer["event"] == "faults" => {
                     if last {
@@ -259,8 +257,10 @@ mod tests {
     }
 
     fn set(at: u64, toml: &str, lasting: Option<u64>) -> Action {
-        let what =
-            What::SetFaults { faults: faults(toml), lasting: lasting.map(Duration::from_secs) };
+        let what = What::SetFaults {
+            faults: Box::new(faults(toml)),
+            lasting: lasting.map(Duration::from_secs),
+        };
         Action { at: Duration::from_secs(at), name: None, what }
     }
 

@@ -65,7 +65,7 @@ pub enum What {
     /// The reference gateway does these things wrong, beside what it did before.
     SetFaults {
         /// Which.
-        faults: Faults,
+        faults: Box<Faults>,
         /// For how long; `None`: until the end.
         lasting: Option<Duration>,
     },
@@ -298,7 +298,7 @@ impl ActionTable {
                     return Err(Wrong::new(span.clone(), message, help));
                 }
                 let lasting = lasting.map(|(_, lasting)| lasting);
-                What::SetFaults { faults: faults.into_inner(), lasting }
+                What::SetFaults { faults: Box::new(faults.into_inner()), lasting }
             }
             Do::GatewayRestart => {
                 let down = self.down.map_or(second, |down| down.into_inner().get());

@@ -221,6 +221,8 @@ fn thresholds(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::any;
+    use proptest::sample::Index;
 
     const TEXT: &str = "[[phase]]\ndevices = 1\nhold = \"1s\"\n\n[thresholds]\n\
         \"response_latency.p99\" = \"< 40ms\"\n\
@@ -292,13 +294,13 @@ mod tests {
         #[test]
         fn mutilated_scenarios_are_read_or_refused(
             which in 0..3_usize,
-            cuts in proptest::collection::vec((0.0..1.0_f64, 0.0..1.0_f64, 0..4_usize), 1..4),
+            cuts in proptest::collection::vec((any::<Index>(), any::<Index>(), 0..4_usize), 1..4),
         ) {
             let mut text = [RICH, CONVERSATION, TABLE][which].to_owned();
             for (at, to, how) in cuts {
-                let mut tokens: Vec<String> = text.split_inclusive([' ', '\n', '"', '=']).map(str::to_owned).collect();
-                let place = |share: f64, len: usize| ((share * len as f64) as usize).min(len - 1);
-                let (at, to) = (place(at, tokens.len()), place(to, tokens.len()));
+                let tokens = text.split_inclusive([' ', '\n', '"', '=']);
+                let mut tokens: Vec<String> = tokens.map(str::to_owned).collect();
+                let (at, to) = (at.index(tokens.len()), to.index(tokens.len()));
                 match how {
                     0 => { tokens.remove(at); }
                     1 => tokens.insert(to, tokens[at].clone()),
