@@ -6,7 +6,7 @@
 pub mod capacity;
 pub mod facts;
 pub mod judge;
-mod probes;
+pub(crate) mod probes;
 pub mod text;
 
 #[cfg(test)]

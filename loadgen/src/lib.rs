@@ -7,6 +7,7 @@
 
 pub mod baseline;
 pub mod ci_outputs;
+mod codec_cost;
 pub mod collect;
 pub mod colour;
 pub mod conversation;

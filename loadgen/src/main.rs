@@ -11,11 +11,12 @@ use loadgen::ci_outputs::CiOutputs;
 use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
+use loadgen::plan::{self, FrameCost, Host};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema};
 use loadgen::voice::Voices;
-use loadgen::{colour, plan, starter};
+use loadgen::{colour, starter};
 use reports::improvement;
 use reports::terminal::{self, Style};
 
@@ -201,10 +202,13 @@ fn main() -> ExitCode {
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    let mut host = None;
     for path in &args.scenarios {
         let scenario = Scenario::load(path, &args.overrides.all())?;
         let voices = Voices::load(&scenario.devices.groups)?;
-        print(&plan::describe(&scenario, &voices));
+        let host = host.get_or_insert_with(Host::measure);
+        let codec = FrameCost::measure(&scenario, &voices);
+        print(&plan::describe(&scenario, &voices, host, &codec));
     }
     Ok(0)
 }

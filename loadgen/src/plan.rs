@@ -1,31 +1,41 @@
 //! `din check`: what a scenario will do, told before it does it.
 
+mod cautions;
 mod curve;
+mod host;
+mod load;
 
 use std::fmt::Write;
-use std::sync::Arc;
 
-use protocol::packet::HEADER_LEN;
+use crate::scenario::{Backend, GatewaySettings, Phase, Phasing, Scenario, shown_duration};
+use crate::schedule::Schedule;
+use crate::voice::Voices;
+pub use host::{FrameCost, Host};
+use load::{Load, Rates};
 
-use crate::scenario::{
-    Backend, GatewaySettings, Phase, Phasing, Scenario, Talk, TimeDistribution, shown_duration,
-};
-use crate::schedule::{PlannedCall, Schedule};
-use crate::voice::{Voice, Voices};
-
-/// IPv4 and UDP headers.
-const BELOW_UDP: usize = 28;
-
-/// The plan of `scenario`, ending in a line break.
-pub fn describe(scenario: &Scenario, voices: &Voices) -> String {
+/// The plan of `scenario` on `host`, where the gateway codes frames of each group at the cost
+/// `codec`; ends in a line break.
+pub fn describe(
+    scenario: &Scenario,
+    voices: &Voices,
+    host: &Host,
+    codec: &[Option<FrameCost>],
+) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write_plan(&mut text, scenario, voices);
+    let _ = write_plan(&mut text, scenario, voices, host, codec);
     text
 }
 
-fn write_plan(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fmt::Result {
+fn write_plan(
+    out: &mut String,
+    scenario: &Scenario,
+    voices: &Voices,
+    host: &Host,
+    codec: &[Option<FrameCost>],
+) -> std::fmt::Result {
     let schedule = Schedule::of(scenario);
+    let load = Load::of(scenario, &schedule, voices, host, codec);
     writeln!(out, "{}: {}", scenario.name, scenario.title)?;
     if !scenario.question.is_empty() {
         writeln!(out, "  question    {}", scenario.question)?;
@@ -65,7 +75,7 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fm
         let name = action.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         writeln!(out, "  at {at:>7.1} s  {name}{}", action.what)?;
     }
-    write_load(out, scenario, &schedule, voices)?;
+    write_load(out, schedule.calls.len(), &load, scenario, host.cores)?;
     writeln!(
         out,
         "  time        {} and up to {} of drain",
@@ -76,6 +86,9 @@ fn write_plan(out: &mut String, scenario: &Scenario, voices: &Voices) -> std::fm
     for (index, threshold) in scenario.thresholds.iter().enumerate() {
         let label = if index == 0 { "thresholds" } else { "" };
         writeln!(out, "  {label:<11} {threshold}")?;
+    }
+    for caution in cautions::of(scenario, &schedule, &load, host) {
+        writeln!(out, "  warning     {caution}")?;
     }
     Ok(())
 }
@@ -105,55 +118,46 @@ fn write_devices(out: &mut String, scenario: &Scenario, voices: &Voices) -> std:
     Ok(())
 }
 
-/// How much the devices send when all of them speak.
+/// How much is sent, and what that costs here.
 fn write_load(
     out: &mut String,
+    sessions: usize,
+    load: &Load<'_>,
     scenario: &Scenario,
-    schedule: &Schedule,
-    voices: &Voices,
+    cores: u32,
 ) -> std::fmt::Result {
-    let (mut packets, mut bits) = (0.0, 0.0);
-    let groups = scenario.devices.groups.iter().zip(&voices.of_group);
-    let counts = scenario.devices.membership(scenario.most_devices());
-    for ((group, range), count) in groups.zip(counts.counts()) {
-        if group.talk == Talk::Silent {
-            continue;
-        }
-        let sent = f64::from(*count) * group.encoder.frame.frames_per_second();
-        packets += sent;
-        bits += sent * mean_datagram(&voices.all[range.clone()]) * 8.0;
-    }
+    let (up, down) = load.frames();
+    writeln!(out, "  load        {sessions} sessions, about {up:.0} frames up and {down:.0} down")?;
+    let Rates { frames_up, frames_down, bits_up, bits_down } = load.busiest;
+    let (up, down) = (bits_per_second(bits_up), bits_down.map(bits_per_second));
+    let down = down.map(|bits| format!(", {bits}")).unwrap_or_default();
     writeln!(
         out,
-        "  load        {} sessions, about {} frames; at most {packets:.0} frames/s and {:.1} Mbit/s up",
-        schedule.calls.len(),
-        ideal_frames(scenario, schedule),
-        bits / 1e6
+        "  busiest     {frames_up:.0} frames/s, {up} up; {frames_down:.0} frames/s{down} down"
     )?;
-    Ok(())
-}
-
-/// Frames of those that never stop to speak, if every handshake took no time.
-fn ideal_frames(scenario: &Scenario, schedule: &Schedule) -> u64 {
-    let members = scenario.devices.membership(scenario.most_devices());
-    let of_call = |call: &PlannedCall| {
-        let group = &scenario.devices.groups[members.of(call.device).group];
-        let frame = group.encoder.frame.as_duration().as_nanos();
-        match group.talk {
-            Talk::FullDuplex => call.leave.since(call.arrive).as_nanos() / frame,
-            Talk::HalfDuplex(_) | Talk::Silent => 0,
-        }
+    let Some(needed) = load.cores else {
+        return writeln!(
+            out,
+            "  needs       not known: what a frame costs could not be measured here"
+        );
     };
-    let total: u128 = schedule.calls.iter().map(of_call).sum();
-    u64::try_from(total).unwrap_or(u64::MAX)
+    writeln!(
+        out,
+        "  needs       then at least {:.2} of {cores} cores for the generator and {:.2} for the gateway, \
+         and {:.2} of {} workers",
+        needed.generator,
+        needed.gateway,
+        needed.workers,
+        scenario.gateway.most_workers()
+    )
 }
 
-/// Bytes of a packet on the wire, on average.
-fn mean_datagram(voices: &[Arc<Voice>]) -> f64 {
-    let packets = voices.iter().flat_map(|voice| &voice.packets);
-    let (bytes, count) =
-        packets.fold((0, 0), |(bytes, count), packet| (bytes + packet.len(), count + 1));
-    bytes as f64 / f64::from(count.max(1)) + (HEADER_LEN + BELOW_UDP) as f64
+fn bits_per_second(bits: f64) -> String {
+    if bits < 1e6 {
+        format!("{:.0} kbit/s", bits / 1e3)
+    } else {
+        format!("{:.1} Mbit/s", bits / 1e6)
+    }
 }
 
 /// What a phase does beyond a ramp and a hold.
@@ -180,10 +184,7 @@ fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Resul
     };
     writeln!(out, "  gateway     {backend}, unless a --target is given")?;
     if let Some(assistant) = &gateway.assistant {
-        let time = |time: &Option<TimeDistribution>, default: &str| {
-            time.map_or_else(|| default.to_owned(), |time| time.to_string())
-        };
-        let (think, speak) = (time(&assistant.think, "300ms"), time(&assistant.speak, "3s"));
+        let (think, speak) = load::thinking_and_speaking(assistant);
         writeln!(out, "  turns       thinks for {think}, speaks for {speak}")?;
     }
     let workers = gateway.workers.as_ref().map(ToString::to_string);
@@ -212,31 +213,4 @@ fn write_gateway(out: &mut String, gateway: &GatewaySettings) -> std::fmt::Resul
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SCENARIO: &str = "title = \"Test\"\n[[phase]]\ndevices = 4\nhold = \"6s\"\n";
-
-    fn plan(rest: &str) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("test.toml");
-        std::fs::write(&path, format!("{SCENARIO}{rest}")).unwrap();
-        let scenario = Scenario::load(&path, &[]).unwrap();
-        describe(&scenario, &Voices::load(&scenario.devices.groups).unwrap())
-    }
-
-    #[test]
-    fn nothing_is_said_of_what_is_left_to_the_gateway() {
-        insta::assert_snapshot!(plan(""));
-    }
-
-    #[test]
-    fn what_the_gateway_is_told_takes_a_line_a_subject() {
-        let told = "[devices]\nphase = \"aligned\"\n[gateway]\nworkers = { max = 4 }\n\
-             worker_timeout = \"150ms\"\n\
-             burn = [{ kind = \"cpu\", time = \"8ms\", every = 4 }, { kind = \"wait\", time = \"1ms\" }]\n\
-             [generator]\nspin = \"50us\"\n\
-             [gateway.faults]\nshared_codec = true\nleak_per_frame = \"4KiB\"\n";
-        insta::assert_snapshot!(plan(told));
-    }
-}
+mod tests;

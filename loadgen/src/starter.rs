@@ -114,8 +114,10 @@ mod tests {
         assert!(!scenario.text.contains('@'), "everything is filled in");
         assert!(scenario.text.contains("din run scenarios/evening-peak.toml"));
         let voices = Voices::load(&scenario.devices.groups).unwrap();
-        let plan = plan::describe(&scenario, &voices);
+        let codec = plan::FrameCost::measure(&scenario, &voices);
+        let plan = plan::describe(&scenario, &voices, &plan::Host::measure(), &codec);
         assert!(plan.contains("talk") && plan.contains("response_latency.p99 < 40ms"), "{plan}");
+        assert!(!plan.contains("warning"), "{plan}");
     }
 
     /// What is commented out in the starter is right as well.

@@ -172,24 +172,21 @@ pub fn integrity_samples(
     thresholds: &[Threshold],
     measured: &Measured<'_>,
 ) -> Vec<IntegritySample> {
-    let looked_for = |threshold: &&Threshold| {
-        matches!(
-            threshold.metric,
-            Metric::DecodeFailed
-                | Metric::ForeignAudio
-                | Metric::Unrecognised
-                | Metric::GoldenMismatch
-        ) && matches!(
-            threshold.comparison,
-            Comparison::Below | Comparison::AtMost | Comparison::Equal
-        )
-    };
+    let looked_for = |threshold: &&Threshold| is_looked_for_in_a_sample(threshold);
     let held = |threshold: &Threshold| {
         let (seen, samples) = observe(threshold, measured)?;
         let sample = IntegritySample { threshold: threshold.to_string(), samples };
         holds(threshold, seen, measured).then_some(sample)
     };
     thresholds.iter().filter(looked_for).filter_map(held).collect()
+}
+
+/// Whether it is against a fault of audio that is looked for in some answers only.
+pub fn is_looked_for_in_a_sample(threshold: &Threshold) -> bool {
+    matches!(
+        threshold.metric,
+        Metric::DecodeFailed | Metric::ForeignAudio | Metric::Unrecognised | Metric::GoldenMismatch
+    ) && matches!(threshold.comparison, Comparison::Below | Comparison::AtMost | Comparison::Equal)
 }
 
 fn judge(

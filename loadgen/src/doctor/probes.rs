@@ -4,20 +4,20 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use codec::{Decoder, Encoder, EncoderSettings};
+use codec::EncoderSettings;
 use measure::record::{MetricRecord, Summary};
 use measure::{Distribution, Metric, Quantity};
 use platform::{
     Clock, EphemeralPorts, Host, Priority, RealtimeOffset, Tuning, UdpOptions, bind_udp,
-    open_files, raise_open_files, receive_buffer_bytes, thread_cpu_time,
+    open_files, raise_open_files, receive_buffer_bytes,
 };
-use protocol::packet::{HEADER_LEN, MAX_DATAGRAM};
 use protocol::{FrameDuration, Moment};
 
 use super::facts::{
     BufferFacts, ClockFacts, CodecFacts, FileFacts, Known, LoopbackFacts, PortFacts,
     ProcessorFacts, TimerFacts,
 };
+use crate::codec_cost::CodecCost;
 use crate::noise_floor::{FloorPlan, measure};
 use crate::preflight::{FILES_BESIDE_DEVICES, FILES_PER_DEVICE};
 use crate::resources::HostBefore;
@@ -52,7 +52,7 @@ pub(super) fn loopback(length: Duration) -> Known<LoopbackFacts> {
 }
 
 /// Frames of many.
-pub(super) fn crowd(length: Duration) -> Known<LoopbackFacts> {
+pub(crate) fn crowd(length: Duration) -> Known<LoopbackFacts> {
     let needed = u64::from(CROWD) + FILES_BESIDE_DEVICES;
     // Where fewer files are allowed, fewer devices are measured.
     let devices = match (raise_open_files(needed), open_files()) {
@@ -102,7 +102,7 @@ pub(super) fn buffers(tuning: &Tuning) -> Known<BufferFacts> {
 }
 
 /// Before anything raises them.
-pub(super) fn files() -> Known<FileFacts> {
+pub(crate) fn files() -> Known<FileFacts> {
     let facts = open_files().map(|files| FileFacts {
         soft: files.soft,
         hard: files.hard,
@@ -111,7 +111,7 @@ pub(super) fn files() -> Known<FileFacts> {
     facts.into()
 }
 
-pub(super) fn ports() -> Known<PortFacts> {
+pub(crate) fn ports() -> Known<PortFacts> {
     let facts = EphemeralPorts::read().map(|ports| PortFacts {
         first: ports.first,
         last: ports.last,
@@ -167,32 +167,13 @@ pub(super) fn codec(length: Duration) -> Known<CodecFacts> {
 
 fn transcode(length: Duration) -> Result<CodecFacts, Box<dyn std::error::Error>> {
     let voices = voice::load(&[], &EncoderSettings::firmware_uplink())?;
-    let settings = EncoderSettings::gateway_downlink();
-    let mut decoder = Decoder::new(settings.sample_rate)?;
-    let mut encoder = Encoder::new(&settings)?;
-    let mut pcm = vec![0; settings.frame_samples()];
-    let mut answer = [0; MAX_DATAGRAM - HEADER_LEN];
-    let mut decode = Distribution::new(Quantity::Time);
-    let mut encode = Distribution::new(Quantity::Time);
+    let packets = voices.iter().flat_map(|voice| &voice.packets).map(|packet| &packet[..]);
     let begun = Instant::now();
-    // Processor time: what else runs on this host is no cost of the codec's.
-    let record = |times: &mut Distribution, from: Duration| {
-        let nanos = thread_cpu_time().saturating_sub(from).as_nanos();
-        times.record(u64::try_from(nanos).unwrap_or(u64::MAX));
-    };
-    // One stream for all voices: a change of speaker costs no more than a frame.
-    let packets = voices.iter().flat_map(|voice| &voice.packets).cycle();
-    for packet in packets.take_while(|_| begun.elapsed() < length) {
-        let from = thread_cpu_time();
-        let samples = decoder.decode(packet, &mut pcm)?;
-        record(&mut decode, from);
-        let from = thread_cpu_time();
-        encoder.encode(&pcm[..samples], &mut answer)?;
-        record(&mut encode, from);
-    }
+    let packets = packets.cycle().take_while(|_| begun.elapsed() < length);
+    let cost = CodecCost::measure(packets, &EncoderSettings::gateway_downlink())?;
     Ok(CodecFacts {
         version: codec::library_version(),
-        decode: Summary::from(&decode),
-        encode: Summary::from(&encode),
+        decode: Summary::from(&cost.decode),
+        encode: Summary::from(&cost.encode),
     })
 }

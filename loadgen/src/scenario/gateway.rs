@@ -153,6 +153,11 @@ impl GatewayTable {
 }
 
 impl GatewaySettings {
+    /// How many workers it has at most.
+    pub fn most_workers(&self) -> u32 {
+        self.workers.as_ref().map_or(pool::DEFAULT_WORKERS, Workers::most)
+    }
+
     /// The same settings as `din-gateway --config` reads them.
     pub fn to_config(&self) -> String {
         #[derive(Serialize)]

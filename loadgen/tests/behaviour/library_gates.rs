@@ -91,7 +91,7 @@ const GATES: &[Gate] = &[
             "devices.decode=0",
         ],
         broken: &["gateway.faults.hello_delay=2s"],
-        fails: &["within 4s of storm.hello_time.p99"],
+        fails: &["within 4s of storm.hello_time.max"],
     },
     Gate {
         scenario: "conversation",

@@ -31,15 +31,15 @@ fn what_din_new_writes_is_checked_listed_and_run() {
     let listed = end(bench.din(&["list"]));
     assert_eq!(listed.code, Some(0), "{}", listed.stderr);
     assert!(
-        listed.stdout.starts_with("evening-peak  10 devices  6s  Do 10 devices"),
+        listed.stdout.starts_with("evening-peak  20 devices  21s  Do the devices"),
         "{}",
         listed.stdout
     );
 
-    let ran = end(bench.din(&["run", path, "--out", "run", "--quiet"]));
+    let ran = end(bench.din(&["run", path, "--set", "phase.0.hold=3s", "--out", "run", "--quiet"]));
     let record = bench.record();
     assert_eq!(ran.code, Some(expected_code(&record)), "{}", ran.stderr);
-    assert_eq!(count(&record, "sessions_opened"), 10);
+    assert_eq!(count(&record, "sessions_opened"), 20);
     assert_eq!(count(&record, "frames_lost"), 0);
     // Its limit on the latency may fail on a busy machine; nothing else may.
     for threshold in record["thresholds"].as_array().unwrap() {

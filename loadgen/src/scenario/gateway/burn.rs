@@ -176,8 +176,18 @@ impl<'de> Deserialize<'de> for Burns {
 }
 
 impl Burn {
+    /// Whether the frames of the device of this number take longer by it.
+    pub(crate) fn applies_to(&self, device: u32) -> bool {
+        device % self.every == self.offset
+    }
+
+    /// Whether it keeps a core busy, and not the worker alone.
+    pub(crate) fn is_cpu(&self) -> bool {
+        self.kind == Kind::Cpu
+    }
+
     /// The mean extra time per frame.
-    fn mean(&self) -> Duration {
+    pub(crate) fn mean(&self) -> Duration {
         match self.time {
             Time::Fixed { time } | Time::Exponential { time } => time.get(),
             Time::Bimodal { time, long, long_share } => {

@@ -12,7 +12,8 @@ use crate::scenario::values::{HOUR, MS, SECOND, Whole, Within};
 
 /// The most workers that a scenario may ask for.
 pub(in crate::scenario) const MAX_WORKERS: u32 = 256;
-/// The gateway's own bounds, where a scenario names none.
+/// The gateway's own number and bounds, where a scenario names none.
+pub(super) const DEFAULT_WORKERS: u32 = 2;
 const DEFAULT_MIN: u32 = 2;
 const DEFAULT_MAX: u32 = 8;
 const DEFAULT_MAX_EXTREME: u32 = 6;
@@ -72,6 +73,16 @@ pub enum AutoscalePolicy {
     /// As many workers as the work needs that arrives, and more when the queue stands.
     #[default]
     QueueDelay,
+}
+
+impl Workers {
+    /// How many there are at most.
+    pub fn most(&self) -> u32 {
+        match self {
+            Self::Fixed(count) => *count,
+            Self::Scaled(autoscale) => autoscale.max(),
+        }
+    }
 }
 
 impl Autoscale {
