@@ -28,6 +28,7 @@ pub mod plan;
 pub mod pool_account;
 pub mod preflight;
 pub mod progress;
+pub mod report_command;
 pub mod resources;
 pub mod run;
 pub mod run_directory;

@@ -12,6 +12,7 @@ use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
 use loadgen::plan::{self, FrameCost, Host};
+use loadgen::report_command::{self, Format};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema};
@@ -48,6 +49,8 @@ enum Command {
     Schema,
     /// Run a scenario and judge it
     Run(RunArgs),
+    /// Write the report of a run again, or of several laid over each other
+    Report(ReportArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
     Doctor(DoctorArgs),
 }
@@ -129,6 +132,48 @@ struct Say {
 }
 
 #[derive(Args)]
+struct ReportArgs {
+    /// Run directories, or their run.json; several are laid over each other
+    #[arg(required = true, value_name = "RUN_DIR")]
+    runs: Vec<PathBuf>,
+    /// What to write: html, md, png, junit, csv
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [ReportFormat::Html])]
+    format: Vec<ReportFormat>,
+    /// Where to [default: the run directory; of several runs target/reports/TIME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show the page in the browser
+    #[arg(long)]
+    open: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// report.html: everything, in one file
+    Html,
+    /// report.md: a screenful, for pull requests
+    Md,
+    /// plots/NAME.png: each plot
+    Png,
+    /// junit.xml: each threshold is a test case
+    Junit,
+    /// plots/NAME.csv: the numbers behind each plot
+    Csv,
+}
+
+impl From<ReportFormat> for Format {
+    fn from(format: ReportFormat) -> Self {
+        match format {
+            ReportFormat::Html => Self::Html,
+            ReportFormat::Md => Self::Markdown,
+            ReportFormat::Png => Self::Png,
+            ReportFormat::Junit => Self::Junit,
+            ReportFormat::Csv => Self::Csv,
+        }
+    }
+}
+
+#[derive(Args)]
 struct DoctorArgs {
     /// For how long it measures
     #[arg(long, value_name = "N", default_value_t = 10,
@@ -185,6 +230,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Run(args) => run_args(&args),
+        Command::Report(args) => report(&args),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
@@ -280,6 +326,11 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
         tell(args, &after, &mut outputs)?;
         let told = improvement::line(&before.record, &after.record);
         print(&format!("{}{told}\n", if args.say.quiet { "" } else { "\n" }));
+        let both = report_command::read(&[before.directory, after.directory])?;
+        let written = report_command::write(&both, &[Format::Html], &out)?;
+        if !args.say.quiet {
+            print(&format!("  both           {}\n", written[0].display()));
+        }
         code = improvement::exit_code(before.record.exit_code, after.record.exit_code);
     }
     Ok(code)
@@ -287,7 +338,7 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
 
 fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Result<RunDone> {
     let scenario = Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
-    Ok(run(&RunRequest {
+    let done = run(&RunRequest {
         scenario,
         target: args.target.clone(),
         out,
@@ -295,7 +346,12 @@ fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Re
         gateway_binary: args.gateway_binary.clone(),
         priority: args.priority.into(),
         quiet: args.say.quiet || args.say.json,
-    })?)
+    })?;
+    let kept = || format!("the run is done and kept in {}", done.directory.display());
+    let files = report_command::read(std::slice::from_ref(&done.directory)).with_context(kept)?;
+    report_command::write(&files, &[Format::Html, Format::Markdown], &done.directory)
+        .with_context(kept)?;
+    Ok(done)
 }
 
 /// Prints what a run came to, and writes it for CI.
@@ -310,12 +366,34 @@ fn tell(args: &RunArgs, done: &RunDone, outputs: &mut CiOutputs) -> anyhow::Resu
         let style = Style { colour: colour::wanted(stdout().is_terminal()) };
         print(&terminal::summary(record, style));
         print(&format!("\n  run directory  {}\n", directory.display()));
+        print(&format!("  report         {}\n", directory.join(report_command::PAGE).display()));
     }
     let for_ci = outputs
         .write(done)
         .with_context(|| format!("the run is done and kept in {}", directory.display()))?;
     print(&for_ci);
     Ok(())
+}
+
+fn report(args: &ReportArgs) -> anyhow::Result<u8> {
+    let runs = report_command::read(&args.runs)?;
+    let out = match (&args.out, &runs[..]) {
+        (Some(out), _) => out.clone(),
+        (None, [run]) => run.directory.clone(),
+        (None, _) => run_directory::for_reports(),
+    };
+    let mut formats: Vec<Format> = args.format.iter().map(|format| (*format).into()).collect();
+    if args.open && !formats.contains(&Format::Html) {
+        formats.push(Format::Html);
+    }
+    let written = report_command::write(&runs, &formats, &out)?;
+    for path in &written {
+        print(&format!("wrote {}\n", path.display()));
+    }
+    if args.open {
+        report_command::open(&out.join(report_command::PAGE))?;
+    }
+    Ok(0)
 }
 
 fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {

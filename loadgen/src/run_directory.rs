@@ -9,6 +9,8 @@ use reports::date::Utc;
 
 /// Where runs are kept unless `--out` says otherwise.
 const RUNS: &str = "target/runs";
+/// Where reports of several runs are kept.
+const REPORTS: &str = "target/reports";
 /// The file that makes a directory a run.
 const RECORD: &str = "run.json";
 
@@ -16,6 +18,11 @@ const RECORD: &str = "run.json";
 pub fn for_now(scenario: &Path) -> PathBuf {
     let name = scenario.file_stem().unwrap_or_default().to_string_lossy();
     unused(&Path::new(RUNS).join(format!("{}-{name}", timestamp(SystemTime::now()))))
+}
+
+/// Where a report is kept that is made now of several runs.
+pub fn for_reports() -> PathBuf {
+    unused(&Path::new(REPORTS).join(timestamp(SystemTime::now())))
 }
 
 /// The directory of one run.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
+use measure::playout::Playout;
 use measure::record::{FORMAT, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence, LittlesLaw};
 use measure::{Distribution, Metric, Statistic};
@@ -340,6 +341,11 @@ fn telemetry(performed: &Performed) -> &'static str {
     }
 }
 
+/// Three decimals, or nothing.
+fn cell(number: Option<f64>) -> String {
+    number.map(|number| format!("{number:.3}")).unwrap_or_default()
+}
+
 /// `devices.csv`: one row for each device that had a session.
 fn devices_csv(
     scenario: &Scenario,
@@ -359,6 +365,10 @@ fn devices_csv(
         duplicate: u64,
         latency_sum: Duration,
         latency_max: Duration,
+        /// Of its worst call.
+        jitter: Option<Duration>,
+        sigma: Option<Duration>,
+        played: Playout,
     }
     let mut devices: BTreeMap<u32, Device> = BTreeMap::new();
     for call in &received.calls {
@@ -376,10 +386,15 @@ fn devices_csv(
         device.duplicate += call.duplicate;
         device.latency_sum += call.latency_sum;
         device.latency_max = device.latency_max.max(call.latency_max);
+        let experienced = &call.experienced;
+        device.jitter = device.jitter.max(experienced.rfc3550.as_ref().map(|one| one.settled));
+        device.sigma = device.sigma.max(experienced.interarrival_sigma);
+        device.played.merge(&experienced.xiaozhi);
     }
     let mut csv = "device,client_id,voice,sessions,frames_sent,frames_answered,frames_lost,\
 frames_reordered,frames_duplicate,response_latency_mean_ms,response_latency_max_ms,\
-group,turns,turns_answered,speech_received\n"
+group,turns,turns_answered,speech_received,rfc3550_jitter_ms,interarrival_sigma_ms,\
+stutter_per_minute,longest_gap_ms,effective_loss_percent\n"
         .to_owned();
     for (number, device) in devices {
         let traits = DeviceTraits::new(population, number);
@@ -393,7 +408,7 @@ group,turns,turns_answered,speech_received\n"
         // Writing to a String does not fail.
         let _ = writeln!(
             csv,
-            "{number},{},{},{},{},{},{},{},{},{mean},{max},{},{},{},{}",
+            "{number},{},{},{},{},{},{},{},{},{mean},{max},{},{},{},{},{},{},{},{},{}",
             traits.client_id,
             traits.voice,
             device.sessions,
@@ -406,6 +421,11 @@ group,turns,turns_answered,speech_received\n"
             device.turns,
             device.turns_answered,
             device.speech,
+            cell(device.jitter.map(millis)),
+            cell(device.sigma.map(millis)),
+            cell(device.played.stutter_per_minute()),
+            cell((device.played.frames_played > 0).then(|| millis(device.played.longest_gap()))),
+            cell(device.played.effective_loss().map(|share| share * 100.0)),
         );
     }
     csv

@@ -35,7 +35,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use crate::metric::{Metric, Quantity};
 use crate::recorder::Distribution;
@@ -119,11 +120,118 @@ impl<W: Write> IntervalLog<W> {
     }
 }
 
+/// What was recorded of one metric in one interval.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// The metric's name.
+    pub metric: String,
+    /// Its start in seconds, from the start of the run's clock.
+    pub start_s: f64,
+    /// How long it was, in seconds.
+    pub length_s: f64,
+    /// The samples.
+    pub times: Times,
+}
+
+/// Times as a log keeps them: how many of each, to 3 significant digits.
+#[derive(Clone)]
+pub struct Times(Histogram<u64>);
+
+/// A log that can be read up to `line` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenLog {
+    /// The first line that cannot be read, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Reads the intervals of a log, up to the first line that is broken.
+pub fn read(text: &str) -> (Vec<Interval>, Option<BrokenLog>) {
+    let mut deserializer = Deserializer::new();
+    let mut intervals = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.is_empty() || line.starts_with(['#', '"']) {
+            continue;
+        }
+        match interval(line, &mut deserializer) {
+            Ok(interval) => intervals.push(interval),
+            Err(why) => return (intervals, Some(BrokenLog { line: index + 1, why })),
+        }
+    }
+    (intervals, None)
+}
+
+fn interval(line: &str, deserializer: &mut Deserializer) -> Result<Interval, String> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [tag, start, length, _, encoded] = fields[..] else {
+        return Err(format!("an interval has 5 fields, and this line {}", fields.len()));
+    };
+    let metric = tag.strip_prefix("Tag=").ok_or("it does not begin with Tag=")?.to_owned();
+    let seconds = |text: &str| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.ok_or_else(|| format!("`{text}` is no number of seconds"))
+    };
+    let bytes = STANDARD.decode(encoded).map_err(|error| format!("no base64: {error}"))?;
+    let histogram = deserializer
+        .deserialize::<u64, _>(&mut bytes.as_slice())
+        .map_err(|error| format!("no histogram: {error}"))?;
+    Ok(Interval {
+        metric,
+        start_s: seconds(start)?,
+        length_s: seconds(length)?,
+        times: Times(histogram),
+    })
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(Distribution::new(Quantity::Time).histogram().clone())
+    }
+}
+
+impl std::fmt::Debug for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} times", self.count())
+    }
+}
+
+impl Times {
+    /// Number of samples.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// In milliseconds, the time that the share of samples, 0 to 1, does not exceed; `None` without
+    /// samples.
+    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
+        (self.count() > 0).then(|| self.0.value_at_quantile(share) as f64 / MAX_VALUE_DIVISOR)
+    }
+
+    /// The largest in milliseconds; `None` without samples.
+    pub fn max_ms(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.0.max() as f64 / MAX_VALUE_DIVISOR)
+    }
+
+    /// Adds the samples of `other`; what is out of range is counted at its end.
+    pub fn merge(&mut self, other: &Self) {
+        if self.0.add(&other.0).is_err() {
+            for bin in other.0.iter_recorded() {
+                self.0.saturating_record_n(bin.value_iterated_to(), bin.count_at_value());
+            }
+        }
+    }
+
+    /// The buckets that have samples: their upper ends in milliseconds, and how many.
+    pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bins = self.0.iter_recorded();
+        bins.map(|bin| (bin.value_iterated_to() as f64 / MAX_VALUE_DIVISOR, bin.count_at_value()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hdrhistogram::Histogram;
-    use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     const STARTED_MS: u64 = 1_795_368_600_123;
@@ -213,6 +321,44 @@ mod tests {
         }
         assert_eq!(&sum, whole.histogram());
         assert_eq!((sum.len(), sum.max()), (60, whole.histogram().max()));
+    }
+
+    #[test]
+    fn what_was_written_is_read_up_to_what_is_broken() {
+        let mut log = IntervalLog::begin(Vec::new(), started()).unwrap();
+        for (start, millis) in [(0, &[1, 2, 3, 100][..]), (1, &[]), (2, &[70_000])] {
+            log.interval(Metric::SendLag, &times(millis), second(start), second(1)).unwrap();
+        }
+        let text = String::from_utf8(log.into_inner()).unwrap();
+        let (intervals, broken) = read(&text);
+        assert_eq!((intervals.len(), broken), (3, None));
+        let [first, empty, late] = &intervals[..] else { panic!() };
+        assert_eq!((&first.metric[..], first.start_s, first.length_s), ("send_lag", 0.0, 1.0));
+        assert_eq!(first.times.count(), 4);
+        let near = |seen: Option<f64>, expected: f64| (seen.unwrap() / expected - 1.0).abs() < 1e-3;
+        assert!(near(first.times.quantile_ms(0.5), 2.0) && near(first.times.max_ms(), 100.0));
+        assert_eq!((empty.times.count(), empty.times.quantile_ms(0.5)), (0, None));
+        let mut sum = Times::default();
+        for interval in &intervals {
+            sum.merge(&interval.times);
+        }
+        assert_eq!(sum.count(), 5);
+        assert!(near(sum.max_ms(), late.times.max_ms().unwrap()));
+        assert_eq!(sum.bins().map(|(_, count)| count).sum::<u64>(), 5);
+
+        let cut = &text[..text.len() - 20];
+        let (intervals, broken) = read(cut);
+        assert_eq!((intervals.len(), broken.map(|broken| broken.line)), (2, Some(9)));
+        for (line, why) in [
+            ("Tag=x,0,1,1", "has 5 fields, and this line 4"),
+            ("x,0,1,1,AAAA", "does not begin with Tag="),
+            ("Tag=x,0,1,1,*", "no base64"),
+            ("Tag=x,0,1,1,AAAA", "no histogram"),
+        ] {
+            let (intervals, broken) = read(line);
+            let broken = broken.unwrap();
+            assert!(intervals.is_empty() && broken.why.contains(why), "{line}: {}", broken.why);
+        }
     }
 
     #[test]

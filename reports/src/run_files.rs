@@ -1,0 +1,169 @@
+//! What a run directory holds, read back: `run.json`, and beside it whatever is there of
+//! `timeline.csv`, `devices.csv` and `histograms.hlog`. What is missing or broken is told and not made
+//! up.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use measure::interval_log::{self, Interval};
+use measure::record::{FORMAT, RunRecord};
+use serde_json::Value;
+
+use crate::csv::Csv;
+
+/// The largest file that is read: a run of a day with 20,000 devices has less.
+const LARGEST: u64 = 1 << 30;
+
+/// One run, as it is kept.
+#[derive(Debug)]
+pub struct RunFiles {
+    /// The record.
+    pub record: RunRecord,
+    /// Its directory, as it was given.
+    pub directory: PathBuf,
+    /// The name of its directory.
+    pub name: String,
+    /// `timeline.csv`.
+    pub timeline: Csv,
+    /// `devices.csv`.
+    pub devices: Csv,
+    /// `histograms.hlog`.
+    pub intervals: Vec<Interval>,
+    /// What is missing, for people.
+    pub missing: Vec<String>,
+}
+
+/// A directory that holds no run that can be read.
+#[derive(Debug)]
+pub enum RunFilesError {
+    /// There is no record.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// The record is none.
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl fmt::Display for RunFilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => {
+                write!(
+                    f,
+                    "{}: {error}; a run directory, or its run.json, is needed",
+                    path.display()
+                )
+            }
+            Self::Foreign { path, why } => write!(f, "{}: {why}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for RunFilesError {}
+
+/// Reads the record in a run directory, or the file itself.
+///
+/// # Errors
+/// [`RunFilesError`] says what is wrong with it.
+pub fn read_record(path: &Path) -> Result<RunRecord, RunFilesError> {
+    let path = if path.is_dir() { path.join("run.json") } else { path.to_owned() };
+    let text = match read_text(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(RunFilesError::Unreadable { path, error }),
+    };
+    record(&text).map_err(|why| RunFilesError::Foreign { path, why })
+}
+
+fn record(text: &str) -> Result<RunRecord, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        let cut = if error.is_eof() {
+            "it ends in the middle: it was cut, or the run was killed while it was written; "
+        } else {
+            ""
+        };
+        format!("no run record: {cut}{error}")
+    })?;
+    match value["format"].as_u64() {
+        None => return Err("no run record: it has no `format`".to_owned()),
+        Some(seen) if seen > FORMAT.into() => {
+            return Err(format!(
+                "its format is {seen} and this Din reads up to {FORMAT}; use a newer Din"
+            ));
+        }
+        Some(_) => {}
+    }
+    serde_json::from_value(value).map_err(|error| format!("no run record: {error}"))
+}
+
+impl RunFiles {
+    /// Reads a run directory; a `run.json` stands for its directory.
+    ///
+    /// # Errors
+    /// [`RunFilesError`] when there is no record; anything else is told in `missing`.
+    pub fn read(path: &Path) -> Result<Self, RunFilesError> {
+        let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        let record = read_record(path)?;
+        let mut missing = Vec::new();
+        let mut text = |file: &str| match read_text(&directory.join(file)) {
+            Ok(text) => text,
+            Err(error) => {
+                missing.push(format!("{file}: {error}"));
+                String::new()
+            }
+        };
+        let (timeline, devices) = (text("timeline.csv"), text("devices.csv"));
+        let log = text("histograms.hlog");
+        let mut tables =
+            [("timeline.csv", timeline), ("devices.csv", devices)].map(|(file, text)| {
+                let (csv, broken) = Csv::parse(&text);
+                missing.extend(broken.map(|why| format!("{file}: {why}")));
+                csv
+            });
+        let [timeline, devices] = std::mem::take(&mut tables);
+        let (intervals, broken) = interval_log::read(&log);
+        missing.extend(broken.map(|broken| {
+            format!("histograms.hlog: line {} and what follows: {}", broken.line, broken.why)
+        }));
+        let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+        let directory = directory.to_owned();
+        Ok(Self { record, directory, name, timeline, devices, intervals, missing })
+    }
+
+    /// Only a record, without the files beside it.
+    pub fn of_record(record: RunRecord) -> Self {
+        let missing = vec!["timeline.csv, devices.csv, histograms.hlog: not at hand".to_owned()];
+        let name = record.scenario.name.clone();
+        Self {
+            record,
+            directory: PathBuf::new(),
+            name,
+            timeline: Csv::default(),
+            devices: Csv::default(),
+            intervals: Vec::new(),
+            missing,
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let length = std::fs::metadata(path)?.len();
+    if length > LARGEST {
+        let why = format!("it has {length} bytes, and at most {LARGEST} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    let bytes = std::fs::read(path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        io::Error::new(io::ErrorKind::InvalidData, format!("no text: byte {at} is not UTF-8"))
+    })
+}
