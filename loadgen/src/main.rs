@@ -19,6 +19,7 @@ use loadgen::scenario::{Scenario, Setting, json_schema};
 use loadgen::voice::Voices;
 use loadgen::{colour, starter};
 use reports::improvement;
+use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
@@ -297,9 +298,9 @@ fn run_args(args: &RunArgs) -> anyhow::Result<u8> {
     }
     let setting = if args.before { Setting::Before } else { Setting::AsWritten };
     let mut outputs = CiOutputs::open(args.say.junit.as_deref(), args.say.github)?;
-    let done = run_one(args, setting, args.out.clone())?;
-    tell(args, &done, &mut outputs)?;
-    Ok(done.record.exit_code)
+    let told = run_one(args, setting, args.out.clone())?;
+    tell(args, &told, &mut outputs)?;
+    Ok(told.done.record.exit_code)
 }
 
 /// What was before, then what is.
@@ -314,8 +315,8 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
         None => run_directory::for_now(&args.scenario),
     };
     let before = run_one(args, Setting::Before, Some(out.join("before")))?;
-    print(&format!("before  {}\n", terminal::one_line(&before.record)));
-    let mut code = before.record.exit_code;
+    print(&format!("before  {}\n", terminal::one_line(&before.done.record)));
+    let mut code = before.done.record.exit_code;
     if code != INTERRUPTED {
         let after = run_one(args, Setting::AsWritten, Some(out.join("after")))?;
         if args.say.quiet {
@@ -324,19 +325,26 @@ fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
             print("\n");
         }
         tell(args, &after, &mut outputs)?;
-        let told = improvement::line(&before.record, &after.record);
+        let told = improvement::line(&before.files.record, &after.files.record);
         print(&format!("{}{told}\n", if args.say.quiet { "" } else { "\n" }));
-        let both = report_command::read(&[before.directory, after.directory])?;
+        let exits = (before.files.record.exit_code, after.files.record.exit_code);
+        code = improvement::exit_code(exits.0, exits.1);
+        let both = [before.files, after.files];
         let written = report_command::write(&both, &[Format::Html], &out)?;
         if !args.say.quiet {
             print(&format!("  both           {}\n", written[0].display()));
         }
-        code = improvement::exit_code(before.record.exit_code, after.record.exit_code);
     }
     Ok(code)
 }
 
-fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Result<RunDone> {
+/// A run that was done, and what is kept of it.
+struct Told {
+    done: RunDone,
+    files: RunFiles,
+}
+
+fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Result<Told> {
     let scenario = Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
     let done = run(&RunRequest {
         scenario,
@@ -348,14 +356,16 @@ fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Re
         quiet: args.say.quiet || args.say.json,
     })?;
     let kept = || format!("the run is done and kept in {}", done.directory.display());
-    let files = report_command::read(std::slice::from_ref(&done.directory)).with_context(kept)?;
-    report_command::write(&files, &[Format::Html, Format::Markdown], &done.directory)
+    let files = RunFiles::read(&done.directory).with_context(kept)?;
+    let formats = [Format::Html, Format::Markdown];
+    report_command::write(std::slice::from_ref(&files), &formats, &done.directory)
         .with_context(kept)?;
-    Ok(done)
+    Ok(Told { done, files })
 }
 
 /// Prints what a run came to, and writes it for CI.
-fn tell(args: &RunArgs, done: &RunDone, outputs: &mut CiOutputs) -> anyhow::Result<()> {
+fn tell(args: &RunArgs, told: &Told, outputs: &mut CiOutputs) -> anyhow::Result<()> {
+    let Told { done, files } = told;
     let RunDone { record, directory } = done;
     if args.say.json {
         let json = serde_json::to_string_pretty(record).context("cannot write the record")?;
@@ -364,7 +374,8 @@ fn tell(args: &RunArgs, done: &RunDone, outputs: &mut CiOutputs) -> anyhow::Resu
         print(&(terminal::one_line(record) + "\n"));
     } else if !outputs.summary_is_printed() {
         let style = Style { colour: colour::wanted(stdout().is_terminal()) };
-        print(&terminal::summary(record, style));
+        let seconds = files.timeline.numbers("response_latency_p99_ms");
+        print(&terminal::summary(record, &seconds, style));
         print(&format!("\n  run directory  {}\n", directory.display()));
         print(&format!("  report         {}\n", directory.join(report_command::PAGE).display()));
     }

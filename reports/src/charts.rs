@@ -68,8 +68,9 @@ fn timed(
     (id, title, caption): (&'static str, &str, &str),
     (label, unit): (&str, &'static str),
     scale: Scale,
-    lines: Vec<Series>,
+    mut lines: Vec<Series>,
 ) -> Plot {
+    lines.retain(|line| line.points.iter().any(|(_, value)| value.is_some()));
     let marks = if runs.len() == 1 { events(&runs[0].record) } else { Vec::new() };
     Plot {
         id,

@@ -45,6 +45,14 @@ impl Csv {
         Some(self.rows.iter().map(move |row| &row[at][..]))
     }
 
+    /// The cells of a row.
+    ///
+    /// # Panics
+    /// Beyond the last row.
+    pub fn row(&self, index: usize) -> impl Iterator<Item = &str> {
+        self.rows[index].iter().map(String::as_str)
+    }
+
     /// The numbers of a column; `None` for cells without one, and for all when there is no such
     /// column.
     pub fn numbers(&self, column: &str) -> Vec<Option<f64>> {

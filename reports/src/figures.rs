@@ -38,6 +38,22 @@ pub(crate) fn against_limit(threshold: &ThresholdRecord) -> String {
     }
 }
 
+/// Failed ones first, then warnings, of each those first that are furthest from their limit; what
+/// held stays in its order.
+pub(crate) fn worst_first(rows: &mut [&ThresholdRecord]) {
+    let excess = |row: &ThresholdRecord| match (row.ok, row.observed, row.bound) {
+        (true, ..) => 0.0,
+        (_, Some(observed), Some(bound)) if bound > 0.0 => (observed / bound - 1.0).abs(),
+        // Nothing was seen, or something where nothing may be.
+        _ => f64::INFINITY,
+    };
+    rows.sort_by(|one, other| {
+        let kind = |row: &ThresholdRecord| (row.ok, row.warn, row.implied);
+        let further = || excess(other).total_cmp(&excess(one));
+        kind(one).cmp(&kind(other)).then_with(further)
+    });
+}
+
 /// What was seen and how far it is from the limit.
 pub(crate) fn observed_against_limit(threshold: &ThresholdRecord) -> String {
     match threshold.observed {

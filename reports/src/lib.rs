@@ -13,3 +13,5 @@ pub mod page;
 pub mod plot;
 pub mod run_files;
 pub mod terminal;
+#[cfg(test)]
+mod testing;

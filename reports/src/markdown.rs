@@ -7,7 +7,7 @@ use measure::record::{MetricRecord, RunRecord, ThresholdRecord};
 use measure::validity::State;
 
 use crate::figures::{
-    against_limit, distribution, millis_text, observed, thousands, value, verdict,
+    against_limit, distribution, millis_text, observed, thousands, value, verdict, worst_first,
 };
 
 /// The most limits that get a row; those that did not hold come first.
@@ -56,7 +56,7 @@ fn write_summary(out: &mut String, run: &RunRecord) -> std::fmt::Result {
 fn write_thresholds(out: &mut String, run: &RunRecord) -> std::fmt::Result {
     let shown = |threshold: &&ThresholdRecord| !threshold.implied || !threshold.ok;
     let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().filter(shown).collect();
-    rows.sort_by_key(|threshold| (threshold.ok, threshold.warn));
+    worst_first(&mut rows);
     let left_out = rows.len().saturating_sub(ROWS);
     rows.truncate(ROWS);
     if !rows.is_empty() {

@@ -25,10 +25,9 @@ const POLICY: &str =
 /// Without a run.
 pub fn page(runs: &[RunFiles]) -> String {
     assert!(!runs.is_empty(), "a report is about a run");
-    let titles: Vec<&str> = runs.iter().map(|run| run.record.scenario.title.as_str()).collect();
-    let title = match &titles[..] {
-        [one] => format!("{} · {} · Din", verdict(&runs[0].record), one),
-        several => format!("{} · Din", several.join(" against ")),
+    let title = match runs {
+        [run] => format!("{} · {} · Din", verdict(&run.record), run.record.scenario.title),
+        runs => format!("{} · Din", sections::title(runs)),
     };
     document(&title, &sections::all(runs))
 }
@@ -54,3 +53,6 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
     };
     page.into_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,7 @@ impl RunFiles {
             });
         let [timeline, devices] = std::mem::take(&mut tables);
         let (intervals, broken) = interval_log::read(&log);
+        let intervals = whole_seconds(intervals);
         missing.extend(broken.map(|broken| {
             format!("histograms.hlog: line {} and what follows: {}", broken.line, broken.why)
         }));
@@ -153,6 +154,24 @@ impl RunFiles {
             missing,
         }
     }
+}
+
+/// What is left of a second at the end of a run holds the few last answers, and looks like an event
+/// where it is drawn by itself: it belongs to the second before.
+fn whole_seconds(intervals: Vec<Interval>) -> Vec<Interval> {
+    const SHORT_S: f64 = 0.5;
+    let mut whole: Vec<Interval> = Vec::with_capacity(intervals.len());
+    for interval in intervals {
+        let before = whole.iter_mut().rev().find(|one| one.metric == interval.metric);
+        match before.filter(|_| interval.length_s < SHORT_S) {
+            Some(before) => {
+                before.times.merge(&interval.times);
+                before.length_s = interval.start_s + interval.length_s - before.start_s;
+            }
+            None => whole.push(interval),
+        }
+    }
+    whole
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

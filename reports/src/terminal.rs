@@ -58,11 +58,12 @@ const TIMES: [(Metric, &str); 12] = [
     (Metric::FirstAudio, "first audio"),
 ];
 
-/// The whole summary, ending in a line break.
-pub fn summary(run: &RunRecord, style: Style) -> String {
+/// The whole summary, ending in a line break. `seconds` has the p99 of the response latency of each
+/// second, in milliseconds, as far as it is known.
+pub fn summary(run: &RunRecord, seconds: &[Option<f64>], style: Style) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write_summary(&mut text, run, style);
+    let _ = write_summary(&mut text, run, seconds, style);
     text
 }
 
@@ -95,7 +96,12 @@ pub fn one_line(run: &RunRecord) -> String {
     format!("{verdict} {} {name}: {detail}{warned} (exit {})", run.validity.state, run.exit_code)
 }
 
-fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::Result {
+fn write_summary(
+    out: &mut String,
+    run: &RunRecord,
+    seconds: &[Option<f64>],
+    style: Style,
+) -> std::fmt::Result {
     let verdict_colour = match verdict(run) {
         "PASS" => Colour::Green,
         _ => Colour::Red,
@@ -130,7 +136,7 @@ fn write_summary(out: &mut String, run: &RunRecord, style: Style) -> std::fmt::R
     write_thresholds(out, run, style)?;
     write_load(out, run)?;
     write_actions(out, run)?;
-    write_times(out, run)?;
+    write_times(out, run, seconds)?;
     write_experience(out, run)?;
     write_resources(out, run)?;
     write_pool(out, run)?;
@@ -215,7 +221,7 @@ fn write_actions(out: &mut String, run: &RunRecord) -> std::fmt::Result {
     if run.actions.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
-fn write_times(out: &mut String, run: &RunRecord) -> std::fmt::Result {
+fn write_times(out: &mut String, run: &RunRecord, seconds: &[Option<f64>]) -> std::fmt::Result {
     writeln!(
         out,
         "  {:<17} {:>9} {:>9} {:>9} {:>9} {:>9}",
@@ -237,7 +243,31 @@ fn write_times(out: &mut String, run: &RunRecord) -> std::fmt::Result {
         }
         writeln!(out, "   n = {}", thousands(times.count))?;
     }
+    if let Some(line) = sparkline(seconds) {
+        writeln!(out, "  {:<17} {line}", "p99 over time")?;
+    }
     writeln!(out)
+}
+
+/// What happened over time in a line: `▁▁▁█▂▁  1.20 to 84.4 ms`; `None` where too little is known.
+pub fn sparkline(seconds: &[Option<f64>]) -> Option<String> {
+    const WIDTH: usize = 50;
+    const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let known = || seconds.iter().flatten().copied();
+    let (least, most) = (known().reduce(f64::min)?, known().reduce(f64::max)?);
+    if known().count() < 2 {
+        return None;
+    }
+    // Each character shows the worst of its seconds.
+    let each = seconds.len().div_ceil(WIDTH);
+    let drawn = seconds.chunks(each).map(|chunk| {
+        let Some(worst) = chunk.iter().flatten().copied().reduce(f64::max) else { return ' ' };
+        let share = if most > least { (worst - least) / (most - least) } else { 0.0 };
+        let step = (0..7).take_while(|step| share > (f64::from(*step) + 0.5) / 7.0).count();
+        EIGHTHS[step]
+    });
+    let drawn: String = drawn.collect();
+    Some(format!("{drawn}  {} to {} ms", millis_text(least), millis_text(most)))
 }
 
 fn write_resources(out: &mut String, run: &RunRecord) -> std::fmt::Result {

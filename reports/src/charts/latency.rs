@@ -1,7 +1,7 @@
 //! How latencies are distributed: over percentiles, over time, over stages and over devices.
 
 use measure::Metric;
-use measure::interval_log::Times;
+use measure::interval_log::{Interval, Times};
 use measure::record::{MetricMap, MetricRecord};
 
 use super::{events, letter, line, named, phases, reaching, time};
@@ -81,13 +81,10 @@ pub fn heat(runs: &[RunFiles], index: usize) -> Plot {
     let to = most.unwrap_or(1.0).max(from * 2.0) * 1.1;
     let x = time(runs);
     let end = x.range.1;
-    // No finer than the seconds that the log has.
-    let wide = u32::try_from(intervals().count()).unwrap_or(COLUMNS).clamp(1, COLUMNS);
-    let last = intervals().last().map_or(end, |one| one.start_s + one.length_s).min(end);
-    let columns: Vec<f64> = (0..=wide).map(|at| last * f64::from(at) / f64::from(wide)).collect();
+    let columns = columns(intervals(), end);
     let rows: Vec<f64> =
         (0..=ROWS).map(|at| from * (to / from).powf(f64::from(at) / f64::from(ROWS))).collect();
-    let mut counts = vec![vec![0; ROWS as usize]; wide as usize];
+    let mut counts = vec![vec![0; ROWS as usize]; columns.len() - 1];
     for interval in intervals() {
         let column = field(&columns, interval.start_s + interval.length_s / 2.0);
         for (millis, count) in interval.times.bins() {
@@ -102,10 +99,9 @@ pub fn heat(runs: &[RunFiles], index: usize) -> Plot {
     Plot {
         id: ["heat", "heat-b", "heat-c", "heat-d"].get(index).copied().unwrap_or("heat-more"),
         title,
-        caption:
-            "How many answers of which latency came when: the darker a field, the more, by the \
-                  logarithm, so that a single late answer is seen beside thousands."
-                .to_owned(),
+        caption: "How many answers of which latency came when: the stronger a field's colour, the \
+                  more, by the logarithm, so that a single late answer is seen beside thousands."
+            .to_owned(),
         x,
         y: Axis::log("latency", "ms", (from, to)),
         content: Content::Heat(Heat { columns, rows, counts }),
@@ -113,6 +109,15 @@ pub fn heat(runs: &[RunFiles], index: usize) -> Plot {
         bands: phases(std::slice::from_ref(run)),
         limits: Vec::new(),
     }
+}
+
+/// The edges of the log's seconds, or of evenly wide columns where there are more than can be drawn.
+fn columns<'a>(intervals: impl Iterator<Item = &'a Interval>, end: f64) -> Vec<f64> {
+    let ends: Vec<f64> = intervals.map(|one| one.start_s + one.length_s).collect();
+    if ends.is_empty() || ends.len() > COLUMNS as usize {
+        return (0..=COLUMNS).map(|at| end * f64::from(at) / f64::from(COLUMNS)).collect();
+    }
+    std::iter::once(0.0).chain(ends).collect()
 }
 
 /// The field that a value falls into, the nearest one for what is outside.

@@ -69,9 +69,10 @@ fn latency(runs: &[RunFiles]) -> Plot {
 }
 
 fn frames(runs: &[RunFiles]) -> Plot {
-    let both = [("frames_sent", "sent", Shape::Line), ("frames_answered", "answered", Shape::Line)];
+    let all = [("frames_sent", "sent", Shape::Line), ("frames_answered", "answered", Shape::Line)];
+    let both = if runs.len() == 1 { &all[..] } else { &all[1..] };
     let words = ("frames", "Frames", "Frames sent and answers received, each second.");
-    timed(runs, words, ("frames", "1/s"), Scale::Linear, rates(runs, &both))
+    timed(runs, words, ("frames", "1/s"), Scale::Linear, rates(runs, both))
 }
 
 /// Cumulative, so that what was lost stays to be seen, and what was under way goes again.
@@ -97,15 +98,14 @@ fn unanswered(runs: &[RunFiles]) -> Plot {
 }
 
 fn workers(runs: &[RunFiles]) -> Plot {
-    let mut lines = columns(
-        runs,
-        &[
-            ("workers", "workers", Shape::Steps),
-            ("workers_busy", "busy", Shape::Line),
-            ("workers_starting", "starting", Shape::Steps),
-        ],
-    );
-    for (index, run) in runs.iter().enumerate() {
+    let all = [
+        ("workers", "workers", Shape::Steps),
+        ("workers_busy", "busy", Shape::Line),
+        ("workers_starting", "starting", Shape::Steps),
+    ];
+    let mut lines = columns(runs, if runs.len() == 1 { &all } else { &all[..2] });
+    let single = runs.iter().filter(|_| runs.len() == 1);
+    for (index, run) in single.enumerate() {
         let points = demand(run);
         if !points.is_empty() && !lines.is_empty() {
             lines.push(line(named(runs, index, "demand"), lines.len(), Shape::Line, points));

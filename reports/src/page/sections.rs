@@ -6,6 +6,8 @@ mod verdicts;
 
 use maud::{Markup, html};
 
+pub(super) use verdicts::title;
+
 use super::figure::figure;
 use crate::charts;
 use crate::run_files::RunFiles;

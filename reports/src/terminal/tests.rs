@@ -187,8 +187,26 @@ pub(crate) fn run() -> RunRecord {
 const PLAIN: Style = Style { colour: false };
 
 #[test]
+fn a_sparkline_shows_where_it_was_worst() {
+    let seconds = |numbers: &[f64]| numbers.iter().copied().map(Some).collect::<Vec<_>>();
+    let line = sparkline(&seconds(&[1.0, 1.0, 8.0, 4.5, 1.0])).unwrap();
+    assert_eq!(line, "▁▁█▄▁  1.00 to 8.00 ms");
+    assert_eq!(sparkline(&seconds(&[2.0, 2.0])).unwrap(), "▁▁  2.00 to 2.00 ms");
+    assert_eq!(sparkline(&[Some(1.0), None, Some(3.0)]).unwrap(), "▁ █  1.00 to 3.00 ms");
+    for too_little in [&[][..], &[None, None], &[Some(1.0)]] {
+        assert_eq!(sparkline(too_little), None);
+    }
+    let mut long = vec![Some(1.0); 600];
+    long[299] = Some(9.0);
+    let line = sparkline(&long).unwrap();
+    assert_eq!((line.matches('█').count(), line.matches('▁').count()), (1, 49));
+    let whole = summary(&run(), &seconds(&[1.0, 2.0]), PLAIN);
+    assert!(whole.contains("p99 over time     ▁█  1.00 to 2.00 ms"), "{whole}");
+}
+
+#[test]
 fn a_good_run() {
-    insta::assert_snapshot!(summary(&run(), PLAIN));
+    insta::assert_snapshot!(summary(&run(), &[], PLAIN));
     insta::assert_snapshot!(one_line(&run()), @"PASS VALID first-call: 3 of 3 thresholds held (exit 0)");
 }
 
@@ -217,18 +235,18 @@ fn a_bad_run_begins_with_what_is_bad() {
     run.metrics.remove("gateway_cpu");
     run.target.kind = "foreign".to_owned();
     run.gateway = None;
-    insta::assert_snapshot!(summary(&run, PLAIN));
+    insta::assert_snapshot!(summary(&run, &[], PLAIN));
     insta::assert_snapshot!(one_line(&run), @"FAIL SUSPECT first-call: failed: frames_lost, hello_time.p99 (exit 130)");
 }
 
 #[test]
 fn warnings_stand_before_the_thresholds_and_change_no_verdict() {
-    let quiet = summary(&run(), PLAIN);
+    let quiet = summary(&run(), &[], PLAIN);
     assert!(!quiet.contains("warning"), "{quiet}");
     let mut run = run();
     let warning = Warning::near_floor("response_latency.p99 < 1ms", 1.0, 0.5, 300);
     run.warnings = vec![warning.unwrap()];
-    let text = summary(&run, PLAIN);
+    let text = summary(&run, &[], PLAIN);
     let (before, thresholds) = text.split_once("\n\n").unwrap();
     assert!(before.starts_with("PASS  VALID"), "{text}");
     assert!(before.contains("\nwarning: response_latency.p99 < 1ms is under 3 times"), "{text}");
@@ -245,7 +263,7 @@ fn what_was_asked_of_the_gateway_is_shown_with_what_came_of_it() {
     gateway.worker_timeouts = 12;
     gateway.balance = None;
     gateway.coverage.unread = 2;
-    let text = summary(&run, PLAIN);
+    let text = summary(&run, &[], PLAIN);
     let (_, pool) = text.split_once("  pool ").unwrap();
     insta::assert_snapshot!(pool);
 }
@@ -256,7 +274,11 @@ fn a_limit_that_only_warns_is_told_and_the_run_passes() {
     run.thresholds[1] =
         ThresholdRecord { warn: true, ..threshold("frames_lost", "= 0", Some(12.0), false) };
     insta::assert_snapshot!(one_line(&run), @"PASS VALID first-call: 2 of 3 thresholds held; warned: frames_lost (exit 0)");
-    assert!(summary(&run, PLAIN).contains("\n  warn  frames_lost"), "{}", summary(&run, PLAIN));
+    assert!(
+        summary(&run, &[], PLAIN).contains("\n  warn  frames_lost"),
+        "{}",
+        summary(&run, &[], PLAIN)
+    );
     run.thresholds[0].ok = false;
     insta::assert_snapshot!(one_line(&run), @"PASS VALID first-call: failed: response_latency.p99; warned: frames_lost (exit 0)");
 }
@@ -265,13 +287,13 @@ fn a_limit_that_only_warns_is_told_and_the_run_passes() {
 fn an_invalid_run_has_no_verdict() {
     let mut run = run();
     run.validity.state = State::Invalid;
-    assert!(summary(&run, PLAIN).starts_with("NO VERDICT  INVALID  First call\n"));
+    assert!(summary(&run, &[], PLAIN).starts_with("NO VERDICT  INVALID  First call\n"));
 }
 
 #[test]
 fn colour_is_only_added_where_it_is_asked_for() {
-    assert!(!summary(&run(), PLAIN).contains('\x1b'));
-    assert!(summary(&run(), Style { colour: true }).contains("\x1b[1;32mPASS\x1b[0m"));
+    assert!(!summary(&run(), &[], PLAIN).contains('\x1b'));
+    assert!(summary(&run(), &[], Style { colour: true }).contains("\x1b[1;32mPASS\x1b[0m"));
 }
 
 #[test]
@@ -304,7 +326,7 @@ fn a_threshold_says_what_a_multiple_came_to_when_it_was_worst_and_what_it_did() 
         ThresholdRecord { worst, ..p99("< 99ms", 91.25, true) },
     ];
     run.verdict = Verdict::Fail;
-    let summary = summary(&run, PLAIN);
+    let summary = summary(&run, &[], PLAIN);
     let rows: Vec<&str> = summary.lines().filter(|line| line.contains("observed")).collect();
     insta::assert_snapshot!(rows.join("\n"));
     insta::assert_snapshot!(one_line(&run));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use measure::record::{RunRecord, ThresholdRecord};
 
 use super::{Colour, Style};
-use crate::figures::{observed, thousands, with_unit};
+use crate::figures::{observed, thousands, with_unit, worst_first};
 
 pub(super) fn write_thresholds(
     out: &mut String,
@@ -14,8 +14,7 @@ pub(super) fn write_thresholds(
 ) -> std::fmt::Result {
     let shown = |threshold: &&ThresholdRecord| !threshold.implied || !threshold.ok;
     let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().filter(shown).collect();
-    // Failed first, then warnings; otherwise as the scenario has them.
-    rows.sort_by_key(|threshold| (threshold.ok, threshold.warn));
+    worst_first(&mut rows);
     let widest = |text: fn(&ThresholdRecord) -> String| {
         rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
     };

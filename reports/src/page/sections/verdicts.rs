@@ -6,7 +6,7 @@ use measure::validity::State;
 
 use crate::charts::letter;
 use crate::date::Utc;
-use crate::figures::{against_limit, observed, thousands, verdict, with_unit};
+use crate::figures::{against_limit, observed, thousands, verdict, with_unit, worst_first};
 use crate::run_files::RunFiles;
 
 /// A head for each run.
@@ -15,9 +15,7 @@ pub(super) fn heads(runs: &[RunFiles]) -> Markup {
         @match runs {
             [run] => { h1 { (run.record.scenario.title) } (head(run)) }
             runs => {
-                h1 { @for (index, run) in runs.iter().enumerate() {
-                    @if index > 0 { " against " } (letter(index)) ": " (run.record.scenario.title)
-                } }
+                h1 { (title(runs)) }
                 @for (index, run) in runs.iter().enumerate() {
                     h2 { (letter(index)) ": " (run.name) }
                     (head(run))
@@ -25,6 +23,18 @@ pub(super) fn heads(runs: &[RunFiles]) -> Markup {
             }
         }
     }
+}
+
+/// The scenarios' titles, once if they are the same, and which run is which.
+pub(in crate::page) fn title(runs: &[RunFiles]) -> String {
+    let first = &runs[0].record.scenario.title;
+    let same = runs.iter().all(|run| run.record.scenario.title == *first);
+    let named = runs.iter().enumerate().map(|(index, run)| {
+        let name = if same { &run.name } else { &run.record.scenario.title };
+        format!("{} {name}", letter(index))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    if same { format!("{first}: {named}") } else { named }
 }
 
 fn head(run: &RunFiles) -> Markup {
@@ -77,19 +87,52 @@ fn validity_tone(state: State) -> &'static str {
     }
 }
 
-/// Every limit, those that did not hold first.
+/// Every limit, those that did not hold first; of several runs side by side.
 pub(super) fn thresholds(runs: &[RunFiles]) -> Markup {
+    match runs {
+        [run] => table(&run.record),
+        runs => side_by_side(runs),
+    }
+}
+
+/// A row for each limit, a column for each run.
+fn side_by_side(runs: &[RunFiles]) -> Markup {
+    let mut limits: Vec<(String, &str)> = Vec::new();
+    for row in runs.iter().flat_map(|run| &run.record.thresholds) {
+        let limit = (row.subject(), row.limit.as_str());
+        if !limits.contains(&limit) {
+            limits.push(limit);
+        }
+    }
+    let of = |run: &'_ RunFiles, (subject, limit): &(String, &str)| {
+        let same = |row: &&ThresholdRecord| row.subject() == *subject && row.limit == *limit;
+        run.record.thresholds.iter().find(same).cloned()
+    };
     html! {
-        @for (index, run) in runs.iter().enumerate() {
-            @if runs.len() > 1 { h3 { (letter(index)) ": " (run.name) } }
-            (table(&run.record))
+        div.scroll tabindex="0" role="region" aria-label="Thresholds" {
+            table.wide {
+                thead { tr {
+                    th.text scope="col" { "threshold" } th.text scope="col" { "limit" }
+                    @for index in 0..runs.len() {
+                        th.text scope="col" { (letter(index)) } th scope="col" { (letter(index)) " observed" } th scope="col" { "samples" }
+                    }
+                } }
+                tbody { @for limit in &limits { tr {
+                    th.text scope="row" { (limit.0) }
+                    td.text { (limit.1) }
+                    @for run in runs { @match of(run, limit) {
+                        Some(row) => { td.text { (mark(&row)) } td { (observed(&row)) } td { (thousands(row.samples)) } },
+                        None => { td.text { "–" } td { "–" } td { "–" } },
+                    } }
+                } } }
+            }
         }
     }
 }
 
 fn table(run: &RunRecord) -> Markup {
     let mut rows: Vec<&ThresholdRecord> = run.thresholds.iter().collect();
-    rows.sort_by_key(|row| (row.ok, row.warn, row.implied));
+    worst_first(&mut rows);
     let (shown, implied): (Vec<_>, Vec<_>) = rows.iter().partition(|row| !row.implied || !row.ok);
     html! {
         @if run.thresholds.is_empty() { p.nothing { "There is no threshold on record." } }
