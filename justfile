@@ -18,6 +18,13 @@ test: setup
     rm -rf target/smoke
     DIN=target/debug/din DIN_RESULTS=target/smoke DIN_ON_INVALID=verdict docs/ci/gate.sh scenarios/smoke.toml
 
+# Reports in headless Chromium: looked at, pointed at, printed, and checked for accessibility
+test-browser:
+    scripts/setup browser
+    cargo build --locked --workspace --bins
+    npm --prefix browser ci --no-audit --no-fund
+    cd browser && DIN=../target/debug/din node --test --test-concurrency=1
+
 # What is generated from the scenarios and their parser: the index, and the schema for editors
 index: setup
     cargo build --locked --workspace --bins

@@ -80,12 +80,12 @@ fn events(runs: &[RunFiles]) -> Markup {
             @let events = charts::events(&run.record);
             @if !events.is_empty() {
                 h3 { "Faults, actions and scaling" @if several { " of " (charts::letter(index)) } }
-                table {
+                (scrolled("Faults, actions and scaling", &html! { table {
                     thead { tr { th scope="col" { "at" } th.text scope="col" { "what" } } }
                     tbody { @for event in &events {
                         tr { td { (format!("{:.1} s", event.at)) } td.text { (event.label) } }
                     } }
-                }
+                } }))
             }
             @let outcomes = run.record.actions.iter().filter_map(|action| action.outcome.as_ref().map(|outcome| (action, outcome)));
             @for (action, outcome) in outcomes {
@@ -93,6 +93,11 @@ fn events(runs: &[RunFiles]) -> Markup {
             }
         }
     }
+}
+
+/// What may be wider than a phone, to be moved by finger or keyboard.
+fn scrolled(name: &str, inside: &Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(name) { (inside) } }
 }
 
 /// A run's letter and name, where there are several.

@@ -5,7 +5,7 @@ use measure::Metric;
 use measure::gateway_record::GatewayRecord;
 use measure::record::{DevicesSummary, MetricRecord, RunRecord, Summary};
 
-use super::of;
+use super::{of, scrolled};
 use crate::charts::{Scorecard, letter, scorecard};
 use crate::figures::{distribution, millis_text, thousands, value, with_unit};
 use crate::run_files::RunFiles;
@@ -277,13 +277,13 @@ fn scores(card: &Scorecard) -> Markup {
     html! {
         h3 { "Scaling scorecard" }
         p.note { "Demand is the offered load in whole workers, by the second; supply is the size of the pool, change by change. After Herbst et al., SPEC RG 2016." }
-        table { tbody {
+        (scrolled("Scaling scorecard", &html! { table { tbody {
             tr { th.text scope="row" { "workers missing" } td { (format!("{:.2} on average", elasticity.accuracy_under)) } td { (percent(elasticity.timeshare_under)) } }
             tr { th.text scope="row" { "workers too many" } td { (format!("{:.2} on average", elasticity.accuracy_over)) } td { (percent(elasticity.timeshare_over)) } }
             tr { th.text scope="row" { "steps of supply, of demand" } td { (elasticity.supply_steps) ", " (elasticity.demand_steps) } td { (format!("{:+.1} a minute", elasticity.jitter_per_minute)) } }
             tr { th.text scope="row" { "flaps" } td { (flaps) } td {} }
             tr { th.text scope="row" { "worker-seconds spent, needed" } td { (format!("{:.0}, {ideal:.0}", elasticity.cost_worker_s)) } td { @if elasticity.cost_worker_s > 0.0 { (format!("{:.0} % of what was spent", 100.0 * ideal / elasticity.cost_worker_s)) } } }
-        } }
+        } } }))
     }
 }
 
@@ -328,13 +328,13 @@ pub(super) fn failures(runs: &[RunFiles]) -> Markup {
         @for (index, run) in runs.iter().enumerate() {
             @if !run.record.failures.is_empty() {
                 h3 { "Sessions that failed or were lost" (of(runs, index)) }
-                table {
+                (scrolled("Sessions that failed or were lost", &html! { table {
                     thead { tr { th scope="col" { "sessions" } th.text scope="col" { "what happened" } th scope="col" { "first device" } th scope="col" { "first at" } } }
                     tbody { @for failure in &run.record.failures { tr {
                         td { (thousands(failure.count)) } td.text { (failure.what) }
                         td { (failure.first_device) } td { (format!("{:.1} s", failure.first_at_ms / 1e3)) }
                     } } }
-                }
+                } }))
             }
         }
     }
