@@ -66,8 +66,8 @@ pub struct PoolSecond {
     pub starting: u64,
     /// Workers that were leaving.
     pub draining: u64,
-    /// How many were busy, on average over the second; `None` for the first.
-    pub busy: Option<f64>,
+    /// What they did in the second; `None` for the first.
+    pub span: Option<Span>,
     /// Production's load.
     pub load_percent: f64,
     /// Frames accepted and not yet done with.
@@ -78,6 +78,17 @@ pub struct PoolSecond {
     pub queue_delay_p99_ms: Option<f64>,
     /// The largest.
     pub queue_delay_max_ms: Option<f64>,
+}
+
+/// What workers did between two readings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// How many were busy, on average.
+    pub busy: f64,
+    /// Share of the time in which one was idle while work waited for another, 0 to 1.
+    pub idle_while_waiting: f64,
+    /// Jain's index of their busy times; `None` when they had not enough to do, or changed.
+    pub balance: Option<f64>,
 }
 
 impl PoolAccount {
@@ -128,7 +139,7 @@ impl PoolAccount {
         // A second across two phases belongs to neither.
         let same_phase = self.last_phase.replace(phase) == Some(phase);
         let before = self.last.take().filter(|_| same_phase);
-        let busy = before.and_then(|before| self.span(&before, &status, phase));
+        let span = before.and_then(|before| self.span(&before, &status, phase));
         let pool = &status.pool;
         self.sample(phase, Metric::Workers, pool.serving);
         self.sample(phase, Metric::GatewayLoad, thousandths(pool.load_percent));
@@ -136,7 +147,7 @@ impl PoolAccount {
             serving: pool.serving,
             starting: pool.starting,
             draining: pool.draining,
-            busy,
+            span,
             load_percent: pool.load_percent,
             pending: pool.pending,
             queue_delay_p50_ms: queue_delay.statistic(Statistic::Quantile(0.5)),
@@ -187,8 +198,8 @@ impl PoolAccount {
         true
     }
 
-    /// What happened between two readings; returns how many workers were busy on average.
-    fn span(&mut self, before: &Status, now: &Status, phase: usize) -> Option<f64> {
+    /// What happened between two readings.
+    fn span(&mut self, before: &Status, now: &Status, phase: usize) -> Option<Span> {
         let length = Duration::try_from_secs_f64(now.uptime_s - before.uptime_s).ok()?;
         if length < SHORTEST_WINDOW {
             return None;
@@ -198,6 +209,7 @@ impl PoolAccount {
         let idle = now.pool.idle_while_waiting_s - before.pool.idle_while_waiting_s;
         self.sample(phase, Metric::WorkersBusy, thousandths(share(busy)));
         self.sample(phase, Metric::IdleWhileWaiting, thousandths(share(idle) * 100.0));
+        let mut balance = None;
         let serving = |worker: &Worker| worker.state == "serving";
         let window = busy_times(before, now, serving);
         let steady = before.pool.serving == now.pool.serving
@@ -205,12 +217,13 @@ impl PoolAccount {
             && now.pool.serving > 1;
         if steady {
             let load = share(busy) / now.pool.serving as f64;
-            if let Some(balance) = Balance::of(&window).filter(|_| load > SCORED_FROM_LOAD) {
-                self.sample(phase, Metric::WorkerBalance, thousandths(balance.jain));
+            balance = Balance::of(&window).filter(|_| load > SCORED_FROM_LOAD).map(|one| one.jain);
+            if let Some(jain) = balance {
+                self.sample(phase, Metric::WorkerBalance, thousandths(jain));
             }
             self.windows.add(&window);
         }
-        Some(share(busy))
+        Some(Span { busy: share(busy), idle_while_waiting: share(idle).min(1.0), balance })
     }
 
     /// Samples by phase, and the record; `None` when the gateway told nothing at all.

@@ -65,7 +65,7 @@ const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,response_lat
 response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
 generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,workers_busy,\
 gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,gateway_queue_delay_p99_ms,\
-gateway_queue_delay_max_ms\n";
+gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share\n";
 
 impl Timeline {
     /// The file's text; cells without a measurement are empty.
@@ -105,12 +105,14 @@ fn pool_cells(pool: Option<&PoolSecond>) -> String {
         whole(|pool| pool.serving).unwrap_or_default(),
         whole(|pool| pool.starting).unwrap_or_default(),
         whole(|pool| pool.draining).unwrap_or_default(),
-        number(|pool| pool.busy, 3),
+        number(|pool| Some(pool.span?.busy), 3),
         number(|pool| Some(pool.load_percent), 1),
         whole(|pool| pool.pending).unwrap_or_default(),
         number(|pool| pool.queue_delay_p50_ms, 3),
         number(|pool| pool.queue_delay_p99_ms, 3),
         number(|pool| pool.queue_delay_max_ms, 3),
+        number(|pool| pool.span?.balance, 4),
+        number(|pool| Some(pool.span?.idle_while_waiting), 4),
     ]
     .join(",")
 }
@@ -122,6 +124,7 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool_account::Span;
 
     #[test]
     fn every_row_has_a_cell_for_every_column_and_unknown_ones_are_empty() {
@@ -140,7 +143,7 @@ mod tests {
             },
             pool: Some(PoolSecond {
                 serving: 2,
-                busy: Some(0.5),
+                span: Some(Span { busy: 0.5, idle_while_waiting: 0.25, balance: None }),
                 load_percent: 10.0,
                 pending: 1,
                 queue_delay_max_ms: Some(0.125),
@@ -151,7 +154,7 @@ mod tests {
         let csv = Timeline { rows: vec![row, untold], ..Timeline::default() }.to_csv();
         let mut lines = csv.lines();
         let columns = lines.next().unwrap().split(',').count();
-        for pool in ["2,0,0,0.500,10.0,1,,,0.125", ",,,,,,,,"] {
+        for pool in ["2,0,0,0.500,10.0,1,,,0.125,,0.2500", ",,,,,,,,,,"] {
             let row = lines.next().unwrap();
             assert_eq!(row, format!("1.001,talk,3,50,49,1.500,,2.250,,,12.3,3.00,{pool}"));
             assert_eq!(row.split(',').count(), columns);

@@ -62,10 +62,12 @@ fn what_happened_in_a_second_is_the_difference_of_two_readings() {
     let (mut account, calls) = (account(), CallRegistry::default());
     let first =
         account.add(reading(status(1.0, &[("serving", 5.0), ("serving", 1.0)], 0.0)), 0, &calls);
-    assert_eq!((first.serving, first.starting, first.busy), (2, 1, None));
+    assert_eq!((first.serving, first.starting, first.span), (2, 1, None));
     let second =
         account.add(reading(status(3.0, &[("serving", 6.5), ("serving", 1.5)], 0.5)), 0, &calls);
-    assert!(close(second.busy.unwrap(), 1.0), "2 s of work in 2 s: {second:?}");
+    let span = second.span.unwrap();
+    assert!(close(span.busy, 1.0), "2 s of work in 2 s: {second:?}");
+    assert!(close(span.idle_while_waiting, 0.25) && close(span.balance.unwrap(), 0.8), "{span:?}");
     let (measured, record) = account.finish();
     let of = |metric| mean(&measured[&0], metric).unwrap();
     assert!(close(of(Metric::WorkersBusy), 1.0));
@@ -177,7 +179,7 @@ fn a_gateway_that_was_restarted_counts_on() {
     account.add(reading(status(1.0, &[("serving", 1.0), ("serving", 1.0)], 0.0)), 0, &calls);
     account.add(reading(status(3.0, &[("serving", 2.0), ("serving", 2.0)], 0.5)), 0, &calls);
     let second = account.add(reading(again(0.5)), 0, &calls);
-    assert_eq!(second.busy, None, "of two gateways nothing can be said");
+    assert_eq!(second.span, None, "of two gateways nothing can be said");
     account.add(reading(again(2.5)), 0, &calls);
     let record = account.finish().1.unwrap();
     assert_eq!((record.frames_run, record.frames_encoded, record.worker_timeouts), (30, 40, 6));

@@ -90,6 +90,8 @@ fn no_plot_says_anything_else_than_the_record() {
         ("cpu", "generator_cpu_percent", "generator (%)"),
         ("memory", "gateway_rss_mib", "gateway (MiB)"),
         ("frames", "frames_sent", "sent (1/s)"),
+        ("balance", "worker_balance", "Jain's index"),
+        ("balance", "idle_while_waiting_share", "idle while work waited"),
     ] {
         let data = data(&page, figure);
         assert_eq!(data.numbers("time (s)"), timeline.numbers("t_s"), "{figure}");
@@ -211,7 +213,7 @@ fn runs_of_nothing_and_of_next_to_nothing_have_a_page() {
     ] {
         assert!(none.contains(said), "{said}");
     }
-    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,\n", header(TIMELINE));
+    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,\n", header(TIMELINE));
     let one = rendered(&record(), &one, header(DEVICES));
     assert_eq!(data(&one, "frames").numbers("sent (1/s)"), [Some(1.0)]);
 }
