@@ -2,11 +2,12 @@
 //!
 //! Each second brings what was measured in it, by when it was seen; the verdict at the end goes by
 //! the planned instants of frames. A threshold keeps no more than its window of seconds and the
-//! sum that it would end the run for.
+//! sum of what was seen so far.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use measure::progress_record::{ThresholdProgress, ThresholdState};
 use measure::record::{Measurements, WorstMoment};
 use measure::{Distribution, Metric};
 use protocol::Moment;
@@ -98,6 +99,13 @@ impl Live {
         aborts.fold(None, Option::or)
     }
 
+    /// Whether each threshold that is known second by second holds so far, in their order; what
+    /// compares with another part of the run is left out.
+    pub fn so_far(&self) -> Vec<ThresholdProgress> {
+        let known = |one: &&Followed| one.threshold.metric.is_known_each_second();
+        self.0.iter().filter(known).filter_map(Followed::so_far).collect()
+    }
+
     /// The course of each threshold, in their order.
     pub fn finish(self) -> Vec<Course> {
         self.0.into_iter().map(|followed| followed.course).collect()
@@ -128,6 +136,23 @@ fn bounds(scope: &Scope, names: &[&str], phases: &PhaseTimes) -> (Moment, Moment
 }
 
 impl Followed {
+    fn so_far(&self) -> Option<ThresholdProgress> {
+        let (threshold, limit) = (&self.threshold, self.limit?);
+        let observed = match threshold.over {
+            Some(_) => self.course.worst_window.map(|(worst, _)| worst.observed),
+            None => self.sum.number(threshold).map(|(observed, _)| observed),
+        };
+        let grows = threshold.statistic.is_none() && threshold.comparison.is_lower_bound();
+        let state = match observed {
+            None => ThresholdState::NoSamples,
+            Some(observed) if threshold.comparison.holds(observed, limit) => ThresholdState::Ok,
+            Some(_) if grows => ThresholdState::NotYet,
+            Some(_) => ThresholdState::Failing,
+        };
+        let unit = threshold.metric.quantity().unit().to_owned();
+        Some(ThresholdProgress { threshold: threshold.to_string(), state, observed, unit })
+    }
+
     fn second(&mut self, from: Moment, to: Moment, measured: &Measurements) -> Option<Abort> {
         let middle = from + to.since(from) / 2;
         if !self.threshold.metric.is_known_each_second()
@@ -149,7 +174,6 @@ impl Followed {
         let judged = if let Some(over) = self.threshold.over {
             self.window(over, from, to, seen)
         } else {
-            self.threshold.abort_after?;
             self.sum.add(&seen);
             self.sum.number(&self.threshold).map(|(observed, _)| observed)
         };

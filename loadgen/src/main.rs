@@ -1,6 +1,7 @@
 //! `din`: the command line.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema};
 use loadgen::voice::Voices;
-use loadgen::{colour, starter};
+use loadgen::{colour, starter, watch_page};
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
@@ -50,6 +51,8 @@ enum Command {
     Schema,
     /// Run a scenario and judge it
     Run(RunArgs),
+    /// Show a run that goes on as a web page that changes each second
+    Watch(WatchArgs),
     /// Write the report of a run again, or of several laid over each other
     Report(ReportArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
@@ -130,6 +133,19 @@ struct Say {
     /// step's, or print it where there is no step
     #[arg(long)]
     github: bool,
+}
+
+#[derive(Args)]
+struct WatchArgs {
+    /// The run directory [default: the newest run under target/runs that goes on]
+    #[arg(value_name = "RUN_DIR")]
+    run: Option<PathBuf>,
+    /// The port to serve at; 0: one that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// The address to serve at: whoever can reach it can see the run
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    address: IpAddr,
 }
 
 #[derive(Args)]
@@ -231,6 +247,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Run(args) => run_args(&args),
+        Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Doctor(args) => doctor(&args),
     };
@@ -384,6 +401,17 @@ fn tell(args: &RunArgs, told: &Told, outputs: &mut CiOutputs) -> anyhow::Result<
         .with_context(|| format!("the run is done and kept in {}", directory.display()))?;
     print(&for_ci);
     Ok(())
+}
+
+fn watch(args: &WatchArgs) -> anyhow::Result<u8> {
+    let directory = match &args.run {
+        Some(run) => run.clone(),
+        None => watch_page::newest()?,
+    };
+    watch_page::serve(&directory, (args.address, args.port).into(), |address| {
+        print(&format!("watching {} at http://{address}\n", directory.display()));
+    })?;
+    Ok(0)
 }
 
 fn report(args: &ReportArgs) -> anyhow::Result<u8> {

@@ -12,6 +12,7 @@ use platform::Priority;
 use crate::baseline::{self, Baseline, BaselineError};
 use crate::gateway_process::{GatewayError, GatewayProcess};
 use crate::histogram_log;
+use crate::live_files::LiveFiles;
 use crate::noise_floor::{self, FloorPlan};
 use crate::preflight::{self, PreflightError};
 use crate::progress::Progress;
@@ -142,6 +143,7 @@ pub fn run(request: &RunRequest) -> Result<RunDone, RunError> {
         histograms: directory
             .create_file(histogram_log::FILE)
             .map_err(system("create the histogram log"))?,
+        files: LiveFiles::begin(&directory).map_err(system("create the timeline"))?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use reports::date::Utc;
 
 /// Where runs are kept unless `--out` says otherwise.
-const RUNS: &str = "target/runs";
+pub(crate) const RUNS: &str = "target/runs";
 /// Where reports of several runs are kept.
 const REPORTS: &str = "target/reports";
 /// The file that makes a directory a run.

@@ -21,6 +21,7 @@ use crate::run::exit_code;
 use crate::run_directory::RunDirectory;
 use crate::scenario::Scenario;
 use crate::stage::Performed;
+use crate::timeline;
 use crate::timer_probe::{TimerLateness, granted};
 use crate::traits::{DeviceTraits, Population};
 use crate::verdict::{self, Measured};
@@ -97,7 +98,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         actions: performed.timeline.actions.clone(),
         failures: performed.collected.failures,
     };
-    directory.write("timeline.csv", &performed.timeline.to_csv())?;
+    directory.write(timeline::FILE, &performed.timeline.to_csv())?;
     directory
         .write("devices.csv", &devices_csv(scenario, &performed.received, &performed.population))?;
     let json = serde_json::to_string_pretty(&record).map_err(io::Error::from)?;

@@ -19,6 +19,7 @@ use crate::collect::{Collected, Parts, collect};
 use crate::device::{self, CallOutcome, Fleet, OutcomeSlot};
 use crate::gateway_process::GatewayProcess;
 use crate::histogram_log::HistogramLog;
+use crate::live_files::LiveFiles;
 use crate::media::call_registry::CallRegistry;
 use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
@@ -57,6 +58,8 @@ pub struct Stage<'a> {
     pub progress: Progress,
     /// Where the histogram log goes.
     pub histograms: File,
+    /// Where others see how far it is.
+    pub files: LiveFiles,
 }
 
 /// What a performance left behind.
@@ -133,6 +136,7 @@ impl Stage<'_> {
             baseline: self.baseline,
             progress,
             histograms: &mut histograms,
+            files: &mut self.files,
         });
         // The gateway remembers the way of frames from the first time it is asked on.
         watch.look_at_the_gateway(AT_LAST).await;

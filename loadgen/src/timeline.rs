@@ -1,10 +1,10 @@
 //! `timeline.csv`: one row a second.
 //!
-//! Rows are kept until the end, as the file is written then: some 300 bytes a second, 1 MiB an hour,
+//! Rows are written when their second is over, and kept until the end, when the file is written once
+//! more as a whole: some 300 bytes a second, 1 MiB an hour,
 //! 25 MiB in the 24 h that a run may last. They are the only list that grows with the length of a run.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use measure::gateway_record::GatewayRecord;
 use measure::record::{ActionRecord, Measurements};
@@ -61,7 +61,11 @@ pub struct Row {
     pub pool: Option<PoolSecond>,
 }
 
-const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,response_latency_p50_ms,\
+/// The file's name in the run directory.
+pub const FILE: &str = "timeline.csv";
+
+/// Its first line.
+pub(crate) const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,response_latency_p50_ms,\
 response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
 generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,workers_busy,\
 gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,gateway_queue_delay_p99_ms,\
@@ -70,26 +74,28 @@ gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share\n";
 impl Timeline {
     /// The file's text; cells without a measurement are empty.
     pub fn to_csv(&self) -> String {
-        let mut csv = HEADER.to_owned();
-        for row in &self.rows {
-            let (gateway_cpu, gateway_rss) = cells(row.usage.gateway);
-            let (generator_cpu, generator_rss) = cells(row.usage.generator);
-            // Writing to a String does not fail.
-            let _ = writeln!(
-                csv,
-                "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{}",
-                row.at.since_start().as_secs_f64(),
-                row.phase,
-                row.devices,
-                row.sent,
-                row.answered,
-                cell(row.latency_p50_ms, 3),
-                cell(row.latency_p99_ms, 3),
-                cell(row.latency_max_ms, 3),
-                pool_cells(row.pool.as_ref()),
-            );
-        }
-        csv
+        let rows = self.rows.iter().map(Row::to_csv);
+        std::iter::once(HEADER.to_owned()).chain(rows).collect()
+    }
+}
+
+impl Row {
+    /// Its line in the file; cells without a measurement are empty.
+    pub fn to_csv(&self) -> String {
+        let (gateway_cpu, gateway_rss) = cells(self.usage.gateway);
+        let (generator_cpu, generator_rss) = cells(self.usage.generator);
+        format!(
+            "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{}\n",
+            self.at.since_start().as_secs_f64(),
+            self.phase,
+            self.devices,
+            self.sent,
+            self.answered,
+            cell(self.latency_p50_ms, 3),
+            cell(self.latency_p99_ms, 3),
+            cell(self.latency_max_ms, 3),
+            pool_cells(self.pool.as_ref()),
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use measure::progress_record::{self, PhaseProgress, ProgressRecord};
 use measure::{Metric, Statistic};
 use platform::Clock;
 use protocol::Moment;
@@ -15,13 +16,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::baseline::Baseline;
+use crate::collect::millis;
 use crate::device::Fleet;
 use crate::gateway_process::GatewayProcess;
 use crate::histogram_log::HistogramLog;
 use crate::in_flight::InFlight;
 use crate::live::{Abort, Live, known_limit};
+use crate::live_files::LiveFiles;
 use crate::pool_account::{PoolAccount, PoolSecond};
-use crate::progress::{Progress, Snapshot};
+use crate::progress::Progress;
 use crate::resources::{HostBefore, Resources};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
@@ -101,6 +104,7 @@ pub struct Watch<'a> {
     live: Live,
     looked: Moment,
     histograms: &'a mut HistogramLog,
+    files: &'a mut LiveFiles,
     stagehand: Stagehand,
     sent_before: u64,
     answered_before: u64,
@@ -122,13 +126,23 @@ pub struct WatchParts<'a> {
     pub progress: &'a mut Progress,
     /// Where each second's times are kept.
     pub histograms: &'a mut HistogramLog,
+    /// Where others see it.
+    pub files: &'a mut LiveFiles,
 }
 
 impl<'a> Watch<'a> {
     /// A watch over the calls of a fleet.
     pub fn new(parts: WatchParts<'a>) -> Self {
-        let WatchParts { fleet, scenario, schedule, gateway, baseline, progress, histograms } =
-            parts;
+        let WatchParts {
+            fleet,
+            scenario,
+            schedule,
+            gateway,
+            baseline,
+            progress,
+            histograms,
+            files,
+        } = parts;
         let gateway_pid = gateway.as_ref().map(|gateway| gateway.pid());
         let telemetry = gateway.as_ref().and_then(|one| Telemetry::announced(&one.announced));
         Self {
@@ -146,6 +160,7 @@ impl<'a> Watch<'a> {
             live: live(scenario, schedule, baseline),
             looked: Moment::START,
             histograms,
+            files,
             stagehand: Stagehand::new(&scenario.actions, &scenario.gateway.faults),
             sent_before: 0,
             answered_before: 0,
@@ -288,16 +303,11 @@ impl<'a> Watch<'a> {
             usage,
             pool,
         };
-        self.progress.show(&Snapshot {
-            elapsed: now.since_start(),
-            length: self.scenario.length(),
-            phase: &row.phase,
-            devices: row.devices,
-            devices_most: self.scenario.most_devices(),
-            frames_per_second: row.sent,
-            unanswered: self.fleet.pacer.awaited().saturating_sub(answered),
-            latency_p99_ms: row.latency_p99_ms,
-        });
+        let quantiles = [0.5, 0.9, 0.99].map(|share| latency(Statistic::Quantile(share)));
+        let latency_ms = match (quantiles, row.latency_max_ms) {
+            ([Some(p50), Some(p90), Some(p99)], Some(max)) => Some([p50, p90, p99, max]),
+            _ => None,
+        };
         second.count(Metric::FramesSent, row.sent);
         second.count(Metric::FramesReceived, row.answered);
         usage.add_to(&mut second);
@@ -305,9 +315,49 @@ impl<'a> Watch<'a> {
         second
             .merge(&self.fleet.turns.lock().unwrap_or_else(PoisonError::into_inner).take_second());
         (self.sent_before, self.answered_before) = (sent, answered);
-        self.timeline.rows.push(row);
         let from = std::mem::replace(&mut self.looked, now);
-        self.live.second(from, now, &second)
+        let abort = self.live.second(from, now, &second);
+        let progress = self.progress_at(&row, latency_ms);
+        self.progress.show(&progress);
+        self.files.second(&row, &progress);
+        self.timeline.rows.push(row);
+        abort
+    }
+
+    /// How far the run is.
+    fn progress_at(&self, row: &Row, latency_ms: Option<[f64; 4]>) -> ProgressRecord {
+        let (scenario, times) = (self.scenario, &self.schedule.phases);
+        let phases = scenario.phases.iter().enumerate().map(|(index, phase)| {
+            let (start, end) = times.bounds(index);
+            PhaseProgress {
+                name: phase.name.clone(),
+                start_ms: millis(start.since_start()),
+                end_ms: millis(end.since_start()),
+                devices: phase.devices,
+            }
+        });
+        let awaited = self.fleet.pacer.awaited();
+        ProgressRecord {
+            format: progress_record::FORMAT,
+            scenario: scenario.name.clone(),
+            title: scenario.title.clone(),
+            question: scenario.question.clone(),
+            pid: std::process::id(),
+            elapsed_ms: millis(row.at.since_start()),
+            length_ms: millis(scenario.length()),
+            phase: row.phase.clone(),
+            phases: phases.collect(),
+            devices: row.devices,
+            devices_most: scenario.most_devices(),
+            frames_sent: row.sent,
+            frames_answered: row.answered,
+            unanswered: awaited.saturating_sub(self.answered_before),
+            latency_ms,
+            workers: row.pool.as_ref().map(|pool| pool.serving),
+            workers_busy: row.pool.as_ref().and_then(|pool| Some(pool.span?.busy)),
+            queue_delay_p99_ms: row.pool.as_ref().and_then(|pool| pool.queue_delay_p99_ms),
+            thresholds: self.live.so_far(),
+        }
     }
 
     /// Writes what the media threads hand over, as they were asked to.

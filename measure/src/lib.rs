@@ -19,6 +19,7 @@ pub mod noise_floor;
 pub mod per_device;
 pub mod playout;
 pub mod playout_record;
+pub mod progress_record;
 pub mod record;
 pub mod recorder;
 pub mod reordering;

@@ -8,6 +8,7 @@ mod figures;
 pub mod github;
 pub mod improvement;
 pub mod junit;
+pub mod live;
 pub mod markdown;
 pub mod page;
 pub mod plot;

@@ -7,6 +7,8 @@
 mod figure;
 mod sections;
 
+pub(crate) use figure::figure;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::figures::verdict;
@@ -29,25 +31,25 @@ pub fn page(runs: &[RunFiles]) -> String {
         [run] => format!("{} · {} · Din", verdict(&run.record), run.record.scenario.title),
         runs => format!("{} · Din", sections::title(runs)),
     };
-    document(&title, &sections::all(runs))
+    document(&title, POLICY, &sections::all(runs), SCRIPT)
 }
 
 /// A page around `body`.
-pub(crate) fn document(title: &str, body: &Markup) -> String {
+pub(crate) fn document(title: &str, policy: &str, body: &Markup, script: &str) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 (body)
-                script { (PreEscaped(SCRIPT)) }
+                script { (PreEscaped(script)) }
             }
         }
     };

@@ -47,7 +47,11 @@ fn latency(runs: &[RunFiles]) -> Plot {
                 1.0 => times.max_ms(),
                 share => times.quantile_ms(share),
             };
-            let points = intervals(run, Metric::ResponseLatency, of);
+            let points = match run.intervals.is_empty() {
+                false => intervals(run, Metric::ResponseLatency, of),
+                // The timeline has the same numbers, but for p90.
+                true => column(run, &format!("response_latency_{name}_ms")),
+            };
             lines.push(line(named(runs, index, name), lines.len(), Shape::Line, points));
         }
     }

@@ -8,7 +8,7 @@ use crate::csv::shown;
 use crate::plot::{Content, Plot, Table, svg};
 
 /// The plot, or that there is nothing to draw.
-pub(super) fn figure(plot: &Plot) -> Markup {
+pub(crate) fn figure(plot: &Plot) -> Markup {
     if plot.is_empty() {
         return html! {
             figure id=(plot.id) {
