@@ -34,6 +34,8 @@ use crate::watch::Interrupt;
 const MAX_CONNECTIONS: usize = 32;
 /// How long a request's head may take to arrive.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// A run that has told nothing for so long is none any more; it tells each second.
+const STALE: Duration = Duration::from_secs(15);
 /// How long to wait after the kernel refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,6 +84,7 @@ impl std::error::Error for WatchError {}
 pub fn newest() -> Result<PathBuf, WatchError> {
     let entries = std::fs::read_dir(RUNS).into_iter().flatten().flatten();
     let under_way = entries.filter_map(|entry| {
+        read(&entry.path()).ok()?;
         let told = std::fs::metadata(entry.path().join(progress_record::FILE)).ok()?;
         Some((told.modified().unwrap_or(SystemTime::UNIX_EPOCH), entry.path()))
     });
@@ -129,8 +132,13 @@ impl Watched {
 }
 
 fn read(directory: &Path) -> Result<ProgressRecord, String> {
-    let text = std::fs::read_to_string(directory.join(progress_record::FILE));
-    let text = text.map_err(|error| error.to_string())?;
+    let file = directory.join(progress_record::FILE);
+    let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+    // A run that was killed leaves it behind.
+    let age = std::fs::metadata(&file).ok().and_then(|told| told.modified().ok()?.elapsed().ok());
+    if let Some(age) = age.filter(|age| *age > STALE) {
+        return Err(format!("it was last written {} s ago: the run was killed", age.as_secs()));
+    }
     let progress: ProgressRecord =
         serde_json::from_str(&text).map_err(|error| error.to_string())?;
     if progress.format > FORMAT {
@@ -290,6 +298,11 @@ mod tests {
         std::fs::write(path.join(timeline::FILE), "t_s\n1\n").unwrap();
         let watched = Watched::begin(path).unwrap();
         assert_eq!((watched.state().over, watched.state().timeline.len()), (false, 6));
+        let before = SystemTime::now() - STALE - Duration::from_secs(5);
+        let opened = std::fs::File::options().append(true).open(&file).unwrap();
+        opened.set_modified(before).unwrap();
+        let error = Watched::begin(path).unwrap_err().to_string();
+        assert!(error.contains("the run was killed"), "{error}");
         std::fs::remove_file(file).unwrap();
         let last = watched.state();
         assert!(last.over && last.progress == progress);

@@ -133,9 +133,14 @@ pub struct Interval {
     pub times: Times,
 }
 
-/// Times as a log keeps them: how many of each, to 3 significant digits.
-#[derive(Clone)]
-pub struct Times(Histogram<u64>);
+/// Times as a log keeps them: how many of each, to 3 significant digits. Only what was seen takes
+/// room: a log of hours has tens of thousands of these.
+#[derive(Clone, Default)]
+pub struct Times {
+    /// Upper ends of the buckets that have samples, in nanoseconds, ascending, and how many.
+    bins: Vec<(u64, u64)>,
+    count: u64,
+}
 
 /// A log that can be read up to `line` only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,14 +185,8 @@ fn interval(line: &str, deserializer: &mut Deserializer) -> Result<Interval, Str
         metric,
         start_s: seconds(start)?,
         length_s: seconds(length)?,
-        times: Times(histogram),
+        times: Times::of(&histogram),
     })
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self(Distribution::new(Quantity::Time).histogram().clone())
-    }
 }
 
 impl std::fmt::Debug for Times {
@@ -197,35 +196,62 @@ impl std::fmt::Debug for Times {
 }
 
 impl Times {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let bins = histogram.iter_recorded();
+        let bins = bins.map(|bin| (bin.value_iterated_to(), bin.count_at_value())).collect();
+        Self { bins, count: histogram.len() }
+    }
+
     /// Number of samples.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.count
     }
 
     /// In milliseconds, the time that the share of samples, 0 to 1, does not exceed; `None` without
     /// samples.
     pub fn quantile_ms(&self, share: f64) -> Option<f64> {
-        (self.count() > 0).then(|| self.0.value_at_quantile(share) as f64 / MAX_VALUE_DIVISOR)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank among the samples"
+        )]
+        let rank = ((share * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        let mut seen = 0;
+        let found = self.bins.iter().find(|(_, count)| {
+            seen += count;
+            seen >= rank
+        });
+        found.map(|(nanos, _)| *nanos as f64 / MAX_VALUE_DIVISOR)
     }
 
     /// The largest in milliseconds; `None` without samples.
     pub fn max_ms(&self) -> Option<f64> {
-        (self.count() > 0).then(|| self.0.max() as f64 / MAX_VALUE_DIVISOR)
+        self.bins.last().map(|(nanos, _)| *nanos as f64 / MAX_VALUE_DIVISOR)
     }
 
-    /// Adds the samples of `other`; what is out of range is counted at its end.
+    /// Adds the samples of `other`.
     pub fn merge(&mut self, other: &Self) {
-        if self.0.add(&other.0).is_err() {
-            for bin in other.0.iter_recorded() {
-                self.0.saturating_record_n(bin.value_iterated_to(), bin.count_at_value());
-            }
+        let mut merged = Vec::with_capacity(self.bins.len() + other.bins.len());
+        let (mut ours, mut theirs) = (self.bins.iter().peekable(), other.bins.iter().peekable());
+        loop {
+            let next = match (ours.peek(), theirs.peek()) {
+                (Some((one, _)), Some((two, _))) => *one.min(two),
+                (Some((one, _)), None) => *one,
+                (None, Some((two, _))) => *two,
+                (None, None) => break,
+            };
+            let of = |bins: &mut std::iter::Peekable<std::slice::Iter<'_, (u64, u64)>>| {
+                bins.next_if(|(value, _)| *value == next).map_or(0, |(_, count)| *count)
+            };
+            merged.push((next, of(&mut ours) + of(&mut theirs)));
         }
+        self.bins = merged;
+        self.count += other.count;
     }
 
     /// The buckets that have samples: their upper ends in milliseconds, and how many.
     pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> {
-        let bins = self.0.iter_recorded();
-        bins.map(|bin| (bin.value_iterated_to() as f64 / MAX_VALUE_DIVISOR, bin.count_at_value()))
+        self.bins.iter().map(|(nanos, count)| (*nanos as f64 / MAX_VALUE_DIVISOR, *count))
     }
 }
 
@@ -339,10 +365,16 @@ mod tests {
         assert!(near(first.times.quantile_ms(0.5), 2.0) && near(first.times.max_ms(), 100.0));
         assert_eq!((empty.times.count(), empty.times.quantile_ms(0.5)), (0, None));
         let mut sum = Times::default();
-        for interval in &intervals {
+        let mut whole = times(&[]);
+        for (interval, millis) in intervals.iter().zip([&[1, 2, 3, 100][..], &[], &[70_000]]) {
             sum.merge(&interval.times);
+            whole.merge(&times(millis));
         }
         assert_eq!(sum.count(), 5);
+        for share in [0.0, 0.2, 0.21, 0.5, 0.99, 1.0] {
+            let of = whole.histogram().value_at_quantile(share) as f64 / 1e6;
+            assert!(near(sum.quantile_ms(share), of.max(1e-6)), "{share}: {of}");
+        }
         assert!(near(sum.max_ms(), late.times.max_ms().unwrap()));
         assert_eq!(sum.bins().map(|(_, count)| count).sum::<u64>(), 5);
 

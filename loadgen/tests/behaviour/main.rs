@@ -18,6 +18,7 @@ mod histograms;
 mod library_gates;
 mod odd_gateways;
 mod pool;
+mod reports;
 mod runs;
 mod scenario_files;
 mod starved;
