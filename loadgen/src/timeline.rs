@@ -47,6 +47,8 @@ pub struct Row {
     pub devices: u32,
     /// Frames sent.
     pub sent: u64,
+    /// Of these, frames that each have their answer.
+    pub awaited: u64,
     /// Frames answered.
     pub answered: u64,
     /// Median response latency.
@@ -69,7 +71,7 @@ pub(crate) const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,r
 response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
 generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,workers_busy,\
 gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,gateway_queue_delay_p99_ms,\
-gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share\n";
+gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share,frames_awaited\n";
 
 impl Timeline {
     /// The file's text; cells without a measurement are empty.
@@ -85,7 +87,7 @@ impl Row {
         let (gateway_cpu, gateway_rss) = cells(self.usage.gateway);
         let (generator_cpu, generator_rss) = cells(self.usage.generator);
         format!(
-            "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{}\n",
+            "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{},{}\n",
             self.at.since_start().as_secs_f64(),
             self.phase,
             self.devices,
@@ -95,6 +97,7 @@ impl Row {
             cell(self.latency_p99_ms, 3),
             cell(self.latency_max_ms, 3),
             pool_cells(self.pool.as_ref()),
+            self.awaited,
         )
     }
 }
@@ -139,7 +142,8 @@ mod tests {
             phase: "talk".to_owned(),
             devices: 3,
             sent: 50,
-            answered: 49,
+            awaited: 48,
+            answered: 47,
             latency_p50_ms: Some(1.5),
             latency_p99_ms: None,
             latency_max_ms: Some(2.25),
@@ -162,7 +166,7 @@ mod tests {
         let columns = lines.next().unwrap().split(',').count();
         for pool in ["2,0,0,0.500,10.0,1,,,0.125,,0.2500", ",,,,,,,,,,"] {
             let row = lines.next().unwrap();
-            assert_eq!(row, format!("1.001,talk,3,50,49,1.500,,2.250,,,12.3,3.00,{pool}"));
+            assert_eq!(row, format!("1.001,talk,3,50,47,1.500,,2.250,,,12.3,3.00,{pool},48"));
             assert_eq!(row.split(',').count(), columns);
         }
     }

@@ -107,6 +107,7 @@ pub struct Watch<'a> {
     files: &'a mut LiveFiles,
     stagehand: Stagehand,
     sent_before: u64,
+    awaited_before: u64,
     answered_before: u64,
 }
 
@@ -163,6 +164,7 @@ impl<'a> Watch<'a> {
             files,
             stagehand: Stagehand::new(&scenario.actions, &scenario.gateway.faults),
             sent_before: 0,
+            awaited_before: 0,
             answered_before: 0,
         }
     }
@@ -287,6 +289,7 @@ impl<'a> Watch<'a> {
         self.fleet.pacer.intervals().ask();
         self.fleet.listener.ask_interval();
         let (sent, answered) = (self.fleet.pacer.sent(), self.fleet.listener.answered());
+        let awaited = self.fleet.pacer.awaited();
         let usage = self.resources.sample(self.schedule.segments.phase_at(now));
         self.log_intervals().await;
         let mut second = self.histograms.take();
@@ -296,6 +299,7 @@ impl<'a> Watch<'a> {
             phase: self.scenario.phases[phase].name.clone(),
             devices: self.fleet.open.load(Ordering::Relaxed),
             sent: sent - self.sent_before,
+            awaited: awaited - self.awaited_before,
             answered: answered - self.answered_before,
             latency_p50_ms: latency(Statistic::Quantile(0.5)),
             latency_p99_ms: latency(Statistic::Quantile(0.99)),
@@ -315,6 +319,7 @@ impl<'a> Watch<'a> {
         second
             .merge(&self.fleet.turns.lock().unwrap_or_else(PoisonError::into_inner).take_second());
         (self.sent_before, self.answered_before) = (sent, answered);
+        self.awaited_before = awaited;
         let from = std::mem::replace(&mut self.looked, now);
         let abort = self.live.second(from, now, &second);
         let progress = self.progress_at(&row, latency_ms);
@@ -336,7 +341,6 @@ impl<'a> Watch<'a> {
                 devices: phase.devices,
             }
         });
-        let awaited = self.fleet.pacer.awaited();
         ProgressRecord {
             format: progress_record::FORMAT,
             scenario: scenario.name.clone(),
@@ -351,7 +355,7 @@ impl<'a> Watch<'a> {
             devices_most: scenario.most_devices(),
             frames_sent: row.sent,
             frames_answered: row.answered,
-            unanswered: awaited.saturating_sub(self.answered_before),
+            unanswered: self.awaited_before.saturating_sub(self.answered_before),
             latency_ms,
             workers: row.pool.as_ref().map(|pool| pool.serving),
             workers_busy: row.pool.as_ref().and_then(|pool| Some(pool.span?.busy)),

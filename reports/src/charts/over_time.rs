@@ -82,12 +82,12 @@ fn frames(runs: &[RunFiles]) -> Plot {
 /// Cumulative, so that what was lost stays to be seen, and what was under way goes again.
 fn unanswered(runs: &[RunFiles]) -> Plot {
     let lines = runs.iter().enumerate().map(|(index, run)| {
-        let sent = run.timeline.numbers("frames_sent");
+        let awaited = awaited(run);
         let answered = run.timeline.numbers("frames_answered");
         let mut open = 0.0;
-        let points = times(run).into_iter().zip(sent.iter().zip(&answered)).map(|(at, both)| {
-            let (Some(sent), Some(answered)) = both else { return (at, None) };
-            open += sent - answered;
+        let points = times(run).into_iter().zip(awaited.iter().zip(&answered)).map(|(at, both)| {
+            let (Some(awaited), Some(answered)) = both else { return (at, None) };
+            open += awaited - answered;
             (at, Some(f64::max(open, 0.0)))
         });
         line(named(runs, index, "without an answer"), index, Shape::Line, points.collect())
@@ -95,8 +95,8 @@ fn unanswered(runs: &[RunFiles]) -> Plot {
     let words = (
         "unanswered",
         "Frames without an answer",
-        "Frames sent so far less answers so far: what is under way comes back down, what is lost \
-         stays.",
+        "Frames that each have their answer, sent so far, less answers so far: what is under way comes \
+         back down, what is lost stays.",
     );
     timed(runs, words, ("frames", ""), Scale::Linear, lines.collect())
 }
@@ -200,6 +200,21 @@ fn lag(runs: &[RunFiles]) -> Plot {
          logarithmic.",
     );
     timed(runs, words, ("lag", "ms"), Scale::Log, lines)
+}
+
+/// Frames of each second that have their answer: what devices say that take turns has none.
+fn awaited(run: &RunFiles) -> Vec<Option<f64>> {
+    let awaited = run.timeline.numbers("frames_awaited");
+    match awaited
+        .iter()
+        .flatten()
+        .fold(None, |sum: Option<f64>, one| Some(sum.unwrap_or(0.0) + one))
+    {
+        // Older runs had no others.
+        None => run.timeline.numbers("frames_sent"),
+        Some(0.0) => vec![None; run.timeline.len()],
+        Some(_) => awaited,
+    }
 }
 
 /// The ends of the seconds.

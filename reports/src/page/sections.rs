@@ -83,7 +83,7 @@ fn events(runs: &[RunFiles]) -> Markup {
                 (scrolled("Faults, actions and scaling", &html! { table {
                     thead { tr { th scope="col" { "at" } th.text scope="col" { "what" } } }
                     tbody { @for event in &events {
-                        tr { td { (format!("{:.1} s", event.at)) } td.text { (event.label) } }
+                        tr { td { (format!("{:.1} s", event.at)) } td.words { (event.label) } }
                     } }
                 } }))
             }

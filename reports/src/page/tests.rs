@@ -77,6 +77,7 @@ fn two_runs_lie_over_each_other() {
 /// Every number of every plot, parsed back from its table, against the files of the run.
 #[test]
 fn no_plot_says_anything_else_than_the_record() {
+    let page_of = page;
     let page = page(&[files(&record())]);
     let (timeline, _) = Csv::parse(TIMELINE);
     for (figure, column, line) in [
@@ -99,6 +100,13 @@ fn no_plot_says_anything_else_than_the_record() {
     }
     let unanswered = data(&page, "unanswered").numbers("without an answer");
     assert_eq!(unanswered, [3.0, 3.0, 7.0, 0.0].map(Some));
+    // Where nobody awaits answers, none is missing.
+    let mut talk = files(&record());
+    let silent =
+        TIMELINE.replace(",33\n", ",0\n").replace(",34\n", ",0\n").replace(",20\n", ",0\n");
+    (talk.timeline, _) = Csv::parse(&silent);
+    let talk = page_of(&[talk]);
+    assert!(!talk.contains("id=\"unanswered\""));
 
     let latency = data(&page, "response-latency");
     let worst = latency.numbers("max (ms)");
@@ -213,7 +221,7 @@ fn runs_of_nothing_and_of_next_to_nothing_have_a_page() {
     ] {
         assert!(none.contains(said), "{said}");
     }
-    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,\n", header(TIMELINE));
+    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,,1\n", header(TIMELINE));
     let one = rendered(&record(), &one, header(DEVICES));
     assert_eq!(data(&one, "frames").numbers("sent (1/s)"), [Some(1.0)]);
 }

@@ -306,7 +306,7 @@ pub(super) fn integrity(runs: &[RunFiles]) -> Markup {
                             tr {
                                 th.text scope="row" { (metric.name()) }
                                 @for run in runs { td { @if value(&run.record, *metric).is_some_and(|count| count > 0) { strong { (count(run, *metric)) } } @else { (count(run, *metric)) } } }
-                                td.text { span.soft { (metric.meaning()) } }
+                                td.words { span.soft { (metric.meaning()) } }
                             }
                         }
                     } }
@@ -331,7 +331,7 @@ pub(super) fn failures(runs: &[RunFiles]) -> Markup {
                 (scrolled("Sessions that failed or were lost", &html! { table {
                     thead { tr { th scope="col" { "sessions" } th.text scope="col" { "what happened" } th scope="col" { "first device" } th scope="col" { "first at" } } }
                     tbody { @for failure in &run.record.failures { tr {
-                        td { (thousands(failure.count)) } td.text { (failure.what) }
+                        td { (thousands(failure.count)) } td.words { (failure.what) }
                         td { (failure.first_device) } td { (format!("{:.1} s", failure.first_at_ms / 1e3)) }
                     } } }
                 } }))
