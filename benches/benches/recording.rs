@@ -24,6 +24,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use loadgen::integrity::Speech;
 use loadgen::media::answer_record::{AnswerRecorder, Times};
 use loadgen::media::call::{Call, CallParts};
+use loadgen::media::delays::Room;
 use loadgen::media::downlink::Downlink;
 use loadgen::media::experience::FIXED_DEPTH;
 use loadgen::media::interval::{Intervals, intervals};
@@ -112,7 +113,7 @@ fn answer(c: &mut Criterion) {
     for devices in [1, 500] {
         let mut downlinks: Vec<_> = calls(devices)
             .into_iter()
-            .map(|call| (Downlink::new(Arc::clone(&call)), call))
+            .map(|call| (Downlink::new(Arc::clone(&call), Room::default().take(20_000)), call))
             .collect();
         let (mut recorder, _intervals) = answer_recorder();
         let (mut device, mut answers) = (0, 0);

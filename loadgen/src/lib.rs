@@ -49,3 +49,4 @@ pub mod voice;
 pub mod warnings;
 pub mod watch;
 pub mod watch_page;
+pub mod worst_device;

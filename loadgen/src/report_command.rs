@@ -163,6 +163,7 @@ fn lettered(runs: &[RunFiles], index: usize, name: &str) -> String {
 fn all_plots(runs: &[RunFiles]) -> Vec<Plot> {
     let heats = (0..runs.len()).map(|index| charts::heat(runs, index));
     let single = [charts::spectrum(runs), charts::decomposition(runs)];
-    let plots = charts::over_time(runs).into_iter().chain(single).chain(heats);
+    let worst = (0..runs.len()).map(|index| charts::worst_device(runs, index));
+    let plots = charts::over_time(runs).into_iter().chain(single).chain(heats).chain(worst);
     plots.chain(charts::devices(runs)).filter(|plot| !plot.is_empty()).collect()
 }

@@ -27,6 +27,7 @@ use crate::traits::{DeviceTraits, Population};
 use crate::verdict::{self, Measured};
 use crate::warnings;
 use crate::watch::EndedEarly;
+use crate::worst_device;
 
 /// A scenario that was performed.
 pub struct Ran<'a> {
@@ -101,6 +102,9 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
     directory.write(timeline::FILE, &performed.timeline.to_csv())?;
     directory
         .write("devices.csv", &devices_csv(scenario, &performed.received, &performed.population))?;
+    if let Some(csv) = worst_device::csv(&performed.received.calls) {
+        directory.write(worst_device::FILE, &csv)?;
+    }
     let json = serde_json::to_string_pretty(&record).map_err(io::Error::from)?;
     directory.write_record(&(json + "\n"))?;
     Ok(record)

@@ -195,9 +195,10 @@ async fn converse(stream: TcpStream, watched: Arc<Watched>) {
     let local = stream.local_addr().map(|address| address.ip()).ok();
     let service = service_fn(|request: Request<Incoming>| {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let response = match is_ours(host, local) {
-            true => answer(request.method(), request.uri().path(), &watched),
-            false => refused(StatusCode::FORBIDDEN, "This page is not served under that name.\n"),
+        let response = if is_ours(host, local) {
+            answer(request.method(), request.uri().path(), &watched)
+        } else {
+            refused(StatusCode::FORBIDDEN, "This page is not served under that name.\n")
         };
         async move { Ok::<_, Infallible>(response) }
     });

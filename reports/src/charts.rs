@@ -6,7 +6,7 @@ mod latency;
 mod over_time;
 mod scaling;
 
-pub use latency::{decomposition, devices, heat, spectrum};
+pub use latency::{decomposition, devices, heat, spectrum, worst_device};
 pub use over_time::over_time;
 pub use scaling::{Scorecard, demand, scorecard};
 
@@ -97,7 +97,7 @@ fn reaching(label: &str, unit: &'static str, scale: Scale, lines: &[Series]) -> 
 }
 
 /// A line through points; of a run that is too long for a page each point is the largest of several.
-fn line(name: String, tone: usize, shape: Shape, points: Vec<(f64, Option<f64>)>) -> Series {
+fn line(name: String, tone: usize, shape: Shape, points: &[(f64, Option<f64>)]) -> Series {
     const MOST: usize = 1200;
     let each = points.len().div_ceil(MOST).max(1);
     let largest = |chunk: &[(f64, Option<f64>)]| {

@@ -1,6 +1,8 @@
 //! The page of a run that goes on: how far it is, whether it holds so far, and the plots of its report
 //! as far as they are known.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, PreEscaped, html};
 use measure::progress_record::{ProgressRecord, ThresholdProgress, ThresholdState};
 use measure::record::{
@@ -38,7 +40,7 @@ pub fn fragment(progress: &ProgressRecord, timeline: &str) -> String {
     let (timeline, _) = Csv::parse(timeline);
     let record = so_far(progress);
     let name = record.scenario.name.clone();
-    let run = RunFiles { timeline, name, ..RunFiles::of_record(record) };
+    let run = RunFiles { name, timeline, ..RunFiles::of_record(record) };
     let state = html! {
         (head(progress))
         h2 { "Thresholds so far" }
@@ -133,8 +135,8 @@ fn so_far(progress: &ProgressRecord) -> RunRecord {
             announced: Value::Null,
             counters: Value::Null,
         },
-        host: Default::default(),
-        versions: Default::default(),
+        host: BTreeMap::new(),
+        versions: BTreeMap::new(),
         validity: Validity { state: State::Valid, reasons: Vec::new() },
         warnings: Vec::new(),
         noise_floor: None,
@@ -148,7 +150,7 @@ fn so_far(progress: &ProgressRecord) -> RunRecord {
         players: None,
         actions: Vec::new(),
         failures: Vec::new(),
-        method: Default::default(),
+        method: BTreeMap::new(),
     }
 }
 

@@ -191,6 +191,7 @@ impl Table {
         }
         let names = std::iter::once("").chain(self.names.iter().map(String::as_str));
         let lines = names.zip(numbers.lines());
-        lines.map(|(name, line)| format!("{},{line}\n", name.replace([',', '\n'], ";"))).collect()
+        let named = lines.map(|(name, line)| format!("{},{line}", name.replace([',', '\n'], ";")));
+        named.collect::<Vec<_>>().join("\n") + "\n"
     }
 }

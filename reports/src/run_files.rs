@@ -28,6 +28,8 @@ pub struct RunFiles {
     pub timeline: Csv,
     /// `devices.csv`.
     pub devices: Csv,
+    /// `worst_device.csv`; empty where no device's every answer is known, and in older runs.
+    pub worst_device: Csv,
     /// `histograms.hlog`.
     pub intervals: Vec<Interval>,
     /// What is missing, for people.
@@ -122,13 +124,15 @@ impl RunFiles {
         };
         let (timeline, devices) = (text("timeline.csv"), text("devices.csv"));
         let log = text("histograms.hlog");
-        let mut tables =
-            [("timeline.csv", timeline), ("devices.csv", devices)].map(|(file, text)| {
-                let (csv, broken) = Csv::parse(&text);
-                missing.extend(broken.map(|why| format!("{file}: {why}")));
-                csv
-            });
-        let [timeline, devices] = std::mem::take(&mut tables);
+        // Not every run has one.
+        let worst = read_text(&directory.join("worst_device.csv")).unwrap_or_default();
+        let files =
+            [("timeline.csv", timeline), ("devices.csv", devices), ("worst_device.csv", worst)];
+        let [timeline, devices, worst_device] = files.map(|(file, text)| {
+            let (csv, broken) = Csv::parse(&text);
+            missing.extend(broken.map(|why| format!("{file}: {why}")));
+            csv
+        });
         let (intervals, broken) = interval_log::read(&log);
         let intervals = whole_seconds(intervals);
         missing.extend(broken.map(|broken| {
@@ -137,7 +141,7 @@ impl RunFiles {
         let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let directory = directory.to_owned();
-        Ok(Self { record, directory, name, timeline, devices, intervals, missing })
+        Ok(Self { record, directory, name, timeline, devices, worst_device, intervals, missing })
     }
 
     /// Only a record, without the files beside it.
@@ -150,6 +154,7 @@ impl RunFiles {
             name,
             timeline: Csv::default(),
             devices: Csv::default(),
+            worst_device: Csv::default(),
             intervals: Vec::new(),
             missing,
         }

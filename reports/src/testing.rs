@@ -61,16 +61,27 @@ stutter_per_minute,longest_gap_ms,effective_loss_percent
 1,GID_b,1,1,60,57,3,0,0,30.500,90.000,all,0,0,0,4.100,9.200,12.500,88.000,5.000
 ";
 
+/// Frame 2 was lost, and the next one came late.
+pub(crate) const WORST: &str = "device,t_s,frame,delay_ms,gap_ms
+1,0.500,0,2.0,
+1,0.560,1,3.0,
+1,0.620,2,,
+1,0.680,3,28.0,85.0
+";
+
 /// Writes a whole run into `directory`.
 pub(crate) fn write(directory: &Path, record: &RunRecord) {
     let write = |name: &str, text: &[u8]| std::fs::write(directory.join(name), text).unwrap();
     write("run.json", serde_json::to_string_pretty(record).unwrap().as_bytes());
     write("timeline.csv", TIMELINE.as_bytes());
     write("devices.csv", DEVICES.as_bytes());
+    write("worst_device.csv", WORST.as_bytes());
     let mut log = IntervalLog::begin(Vec::new(), UNIX_EPOCH).unwrap();
     for (second, millis) in (0..).map(Duration::from_secs).zip(SECONDS) {
         let mut times = Distribution::new(Quantity::Time);
-        millis.iter().for_each(|millis| times.record(millis * 1_000_000));
+        for millis in millis {
+            times.record(millis * 1_000_000);
+        }
         for metric in [Metric::ResponseLatency, Metric::SendLag] {
             log.interval(metric, &times, second, Duration::from_secs(1)).unwrap();
         }

@@ -12,6 +12,7 @@ use protocol::sequence::{Arrival, SequenceWindow};
 use protocol::{Moment, Sequence};
 
 use super::call::Call;
+use super::delays::Delays;
 use super::experience::{Experience, Experienced};
 use super::key_watch::KeyWatch;
 use super::speech_stream::{SpeechPacket, SpeechStream};
@@ -41,6 +42,8 @@ pub struct Downlink {
     pub(super) wrong_session: u64,
     pub(super) latency_sum: Duration,
     pub(super) latency_max: Duration,
+    /// Of each answer, where there is room to keep it.
+    pub(super) delays: Option<Delays>,
     pub(super) kernel_drops: u32,
 }
 
@@ -80,9 +83,10 @@ pub enum What {
 }
 
 impl Downlink {
-    /// The answers to `call`, before there are any.
-    pub fn new(call: Arc<Call>) -> Self {
+    /// The answers to `call`, before there are any; how late each is is kept in `delays`.
+    pub fn new(call: Arc<Call>, delays: Option<Delays>) -> Self {
         Self {
+            delays,
             experience: Experience::new(call.frame.as_duration()),
             speech: SpeechStream::default(),
             keystream: KeystreamWatch::new(),
@@ -199,6 +203,9 @@ impl Downlink {
                 let latency = self.call.note_answered(frame, at);
                 self.latency_sum += latency;
                 self.latency_max = self.latency_max.max(latency);
+                if let Some(delays) = &mut self.delays {
+                    delays.note(frame, latency);
+                }
                 let ipdv = self.experience.arrived(frame, at, true);
                 What::Answer { frame, reordered: arrival == Arrival::Reordered, ipdv }
             }
@@ -221,7 +228,7 @@ mod tests {
         let call = Arc::new(call_to(&peer, 1, Moment::START));
         let nonce = NonceTemplate::new(call.ssrc, flags);
         let cipher = MediaCipher::new(&MediaKey::new([1; 16]), nonce);
-        let mut downlink = Downlink::new(Arc::clone(&call));
+        let mut downlink = Downlink::new(Arc::clone(&call), None);
         for frame in 0..100 + behind {
             call.note_sending(frame, Duration::ZERO);
             let Some(answered) = frame.checked_sub(behind) else { continue };

@@ -15,11 +15,12 @@ use platform::{
     Clock, Events, Poller, Priority, RealtimeOffset, ReceiveBatch, Waker, prioritise_thread,
 };
 use protocol::opus::PacketShape;
-use protocol::{Moment, SampleRate};
+use protocol::{FrameDuration, Moment, SampleRate};
 
 use super::answer_record::{AnswerRecorder, Times};
 use super::call::Call;
 use super::checker::CheckerInbox;
+use super::delays::{Delays, Room};
 use super::downlink::{Downlink, What};
 use super::experience::Experienced;
 use super::interval::{Interval, Intervals, intervals};
@@ -108,6 +109,13 @@ pub struct CallArrivals {
     pub downlink_rate: SampleRate,
     /// Jitter, loss and playout.
     pub experienced: Experienced,
+    /// When its first frame was planned.
+    pub first_due: Moment,
+    /// Audio in each frame.
+    pub frame: FrameDuration,
+    /// How late each answer was; `None` where frames have no answer of their own, and where there was
+    /// no room.
+    pub delays: Option<Delays>,
     /// When it was clear that the answers are sealed with another key than the granted one.
     pub wrong_key_since: Option<Moment>,
 }
@@ -137,6 +145,7 @@ impl Listener {
             offset_due: clock.now() + OFFSET_EVERY,
             checker,
             downlinks: Vec::new(),
+            room: Room::default(),
             free: Vec::new(),
             batch: ReceiveBatch::new(BATCH),
             recorder: AnswerRecorder::new(phases, recorder, Arc::clone(&answered)),
@@ -224,6 +233,7 @@ struct ListenerThread {
     shared: Arc<Shared>,
     /// By token; `None` where a call has left.
     downlinks: Vec<Option<Downlink>>,
+    room: Room,
     /// Tokens whose call has left.
     free: Vec<usize>,
     batch: ReceiveBatch,
@@ -269,7 +279,12 @@ impl ListenerThread {
         // Fails only at a kernel limit; the call then has no answers, which the thresholds see.
         let _ = self.shared.poller.add(&call.socket, token as u64);
         call.token.set(token).expect("a call is listened to once");
-        self.downlinks[token] = Some(Downlink::new(call));
+        // Speech of the gateway's own answers no frame.
+        let frames =
+            call.leave.since(call.first_due).as_nanos() / call.frame.as_duration().as_nanos();
+        let frames = u64::try_from(frames).unwrap_or(u64::MAX) + 1;
+        let delays = call.is_answered().then(|| self.room.take(frames)).flatten();
+        self.downlinks[token] = Some(Downlink::new(call, delays));
     }
 
     fn end(&mut self, call: &Call) {
@@ -303,6 +318,9 @@ impl ListenerThread {
             latency_sum: downlink.latency_sum,
             latency_max: downlink.latency_max,
             wrong_key_since: downlink.key.wrong_since(),
+            first_due: downlink.call.first_due,
+            frame: downlink.call.frame,
+            delays: downlink.delays.take(),
             experienced: downlink.finish(&mut self.heard.pdv),
         });
     }

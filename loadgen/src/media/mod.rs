@@ -4,7 +4,7 @@
 //! [`uplink`] seals frames ahead;
 //! [`wheel`] and [`pacer`] send them at their planned instants from a thread of their own;
 //! [`listener`] receives the answers on another, [`downlink`] matches them ([`speech_stream`] where the
-//! gateway speaks for itself), `key_watch` judges whether they open; [`checker`] really decodes some of them on a third. What is measured goes into
+//! gateway speaks for itself), `key_watch` judges whether they open, [`delays`] keeps how late each was; [`checker`] really decodes some of them on a third. What is measured goes into
 //! [`send_record`] and [`answer_record`], and each second from there over [`interval`] to whoever
 //! writes it. Nothing here runs on tokio: its timers are a millisecond late.
 
@@ -12,6 +12,7 @@ pub mod answer_record;
 pub mod call;
 pub mod call_registry;
 pub mod checker;
+pub mod delays;
 pub mod downlink;
 pub mod experience;
 pub mod interval;

@@ -38,6 +38,29 @@ fn a_run_leaves_its_report_and_it_can_be_rendered_again_and_laid_over_another() 
     assert!(page.contains("<h1>Short: A run, B other</h1>"));
 }
 
+/// A gateway that drops every third answer: the worst device's frames are those of its row.
+#[test]
+fn the_worst_device_is_kept_frame_by_frame() {
+    let bench = Bench::new(SHORT);
+    let drops = "gateway.faults.dropped_replies=30%";
+    let ran = end(bench.din(&["run", "test.toml", "--out", "run", "--quiet", "--set", drops]));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let rows = |file: &str| -> Vec<Vec<String>> {
+        let text = fs::read_to_string(bench.path("run").join(file)).unwrap();
+        text.lines().skip(1).map(|row| row.split(',').map(str::to_owned).collect()).collect()
+    };
+    let worst = rows("worst_device.csv");
+    let devices = rows("devices.csv");
+    let device = devices.iter().find(|row| row[0] == worst[0][0]).unwrap();
+    let lost = worst.iter().filter(|row| row[3].is_empty()).count();
+    assert_eq!((worst.len().to_string(), lost.to_string()), (device[4].clone(), device[6].clone()));
+    assert!(lost > 0 && worst.iter().any(|row| !row[4].is_empty()), "a lost frame leaves a gap");
+    let stutter = |row: &Vec<String>| row[17].parse::<f64>().unwrap();
+    assert!(devices.iter().all(|other| stutter(other) <= stutter(device)), "{devices:?}");
+    let page = fs::read_to_string(bench.path("run/report.html")).unwrap();
+    assert!(page.contains(&format!("The worst device, number {}", worst[0][0])));
+}
+
 #[test]
 fn what_is_no_run_is_told_with_what_is_needed() {
     let bench = Bench::new(SHORT);
@@ -73,7 +96,7 @@ impl Drop for Running {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < end, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::account::Account;
+use super::account::{Account, STUTTER_FROM};
 use super::window::Window;
 use super::{Fate, Playout};
 
@@ -57,6 +57,25 @@ impl Xiaozhi {
         };
         self.account.plays(frame, ended, starts);
         Fate::Kept
+    }
+
+    /// The gaps in what is played of these arrivals, in their order, and the frame that ended each:
+    /// those that are heard as a stutter.
+    pub fn gaps(
+        frame: Duration,
+        arrivals: impl IntoIterator<Item = (u64, Duration)>,
+    ) -> Vec<(u64, Duration)> {
+        let mut player = Self::new(frame);
+        let mut gaps = Vec::new();
+        for (number, at) in arrivals {
+            let silent_from = player.speaker.silent_from;
+            let gap = at.saturating_sub(silent_from);
+            let kept = player.arrived(number, at) == Fate::Kept;
+            if kept && !silent_from.is_zero() && gap >= STUTTER_FROM {
+                gaps.push((number, gap));
+            }
+        }
+        gaps
     }
 
     /// The account after so many frames were sent.
@@ -119,6 +138,16 @@ mod tests {
         for (late_share, depth) in [(0.0, 120), (0.1, 80), (0.2, 0)] {
             assert_eq!(playout.sufficient_depth(late_share), Some(ms(depth)), "{late_share}");
         }
+    }
+
+    #[test]
+    fn gaps_are_those_that_the_account_counts() {
+        let stream = reference_stream();
+        let (playout, _) = played(&stream, 10);
+        let gaps = Xiaozhi::gaps(FRAME, stream.iter().copied());
+        assert_eq!(gaps.len() as u64, playout.stutters);
+        assert_eq!(gaps.iter().map(|(_, gap)| *gap).max(), Some(playout.longest_gap()));
+        assert_eq!(Xiaozhi::gaps(FRAME, steady(0..100)), []);
     }
 
     #[test]

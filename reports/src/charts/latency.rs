@@ -29,7 +29,7 @@ pub fn spectrum(runs: &[RunFiles]) -> Plot {
                 let name = named(runs, index, name);
                 lines.push(Series {
                     points: quantiles(&whole),
-                    ..line(name, lines.len(), Shape::Line, Vec::new())
+                    ..line(name, lines.len(), Shape::Line, &[])
                 });
             }
         }
@@ -233,6 +233,40 @@ pub fn devices(runs: &[RunFiles]) -> Vec<Plot> {
     plots.into_iter().map(plot).filter(|plot| !plot.is_empty()).collect()
 }
 
+/// Every answer of the device that had the worst of it, of one run among several.
+pub fn worst_device(runs: &[RunFiles], index: usize) -> Plot {
+    let run = &runs[index];
+    let numbers = |column: &str| {
+        let places = run.worst_device.numbers("t_s").into_iter();
+        let points = places.zip(run.worst_device.numbers(column));
+        points.filter_map(|(at, value)| Some((at?, value))).collect::<Vec<_>>()
+    };
+    let mut lines = vec![
+        line("delay of each answer".to_owned(), 0, Shape::Line, &numbers("delay_ms")),
+        line("gap in what was played".to_owned(), 1, Shape::Dots, &numbers("gap_ms")),
+    ];
+    lines.retain(|line| line.points.iter().any(|(_, value)| value.is_some()));
+    let device = run.worst_device.texts("device").and_then(|mut cells| cells.next());
+    let of = if runs.len() == 1 { String::new() } else { format!(" of {}", letter(index)) };
+    Plot {
+        id: ["worst-device", "worst-device-b", "worst-device-c", "worst-device-d"]
+            .get(index)
+            .copied()
+            .unwrap_or("worst-device-more"),
+        title: format!("The worst device{of}, number {}", device.unwrap_or("?")),
+        caption: "Every frame of its worst call: when its answer came after the planned instant, and \
+                  the audible gaps in what the firmware plays. Where the line is broken, frames were \
+                  lost; logarithmic."
+            .to_owned(),
+        x: time(runs),
+        y: reaching("time", "ms", Scale::Log, &lines),
+        content: Content::Lines(lines),
+        marks: events(&run.record),
+        bands: phases(std::slice::from_ref(run)),
+        limits: Vec::new(),
+    }
+}
+
 fn ordered(runs: &[RunFiles], columns: &[(&str, &str)]) -> Vec<Series> {
     let mut lines = Vec::new();
     for (index, run) in runs.iter().enumerate() {
@@ -243,7 +277,7 @@ fn ordered(runs: &[RunFiles], columns: &[(&str, &str)]) -> Vec<Series> {
             let points: Vec<_> =
                 values.iter().enumerate().map(|(at, value)| (share(at), Some(*value))).collect();
             if !points.is_empty() {
-                lines.push(line(named(runs, index, name), lines.len(), Shape::Line, points));
+                lines.push(line(named(runs, index, name), lines.len(), Shape::Line, &points));
             }
         }
     }

@@ -37,22 +37,19 @@ fn devices(runs: &[RunFiles]) -> Plot {
 fn latency(runs: &[RunFiles]) -> Plot {
     let mut lines = Vec::new();
     for (index, run) in runs.iter().enumerate() {
-        let several = runs.len() > 1;
-        let quantiles: &[(&str, f64)] = match several {
-            true => &[("p50", 0.5), ("p99", 0.99)],
-            false => &[("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)],
+        let quantiles: &[(&str, f64)] = if runs.len() > 1 {
+            &[("p50", 0.5), ("p99", 0.99)]
+        } else {
+            &[("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)]
         };
         for (name, share) in quantiles {
-            let of = |times: &Times| match *share {
-                1.0 => times.max_ms(),
-                share => times.quantile_ms(share),
-            };
-            let points = match run.intervals.is_empty() {
-                false => intervals(run, Metric::ResponseLatency, of),
+            let points = if run.intervals.is_empty() {
                 // The timeline has the same numbers, but for p90.
-                true => column(run, &format!("response_latency_{name}_ms")),
+                column(run, &format!("response_latency_{name}_ms"))
+            } else {
+                intervals(run, Metric::ResponseLatency, |times| times.quantile_ms(*share))
             };
-            lines.push(line(named(runs, index, name), lines.len(), Shape::Line, points));
+            lines.push(line(named(runs, index, name), lines.len(), Shape::Line, &points));
         }
     }
     let words = (
@@ -90,7 +87,12 @@ fn unanswered(runs: &[RunFiles]) -> Plot {
             open += awaited - answered;
             (at, Some(f64::max(open, 0.0)))
         });
-        line(named(runs, index, "without an answer"), index, Shape::Line, points.collect())
+        line(
+            named(runs, index, "without an answer"),
+            index,
+            Shape::Line,
+            &points.collect::<Vec<_>>(),
+        )
     });
     let words = (
         "unanswered",
@@ -112,7 +114,7 @@ fn workers(runs: &[RunFiles]) -> Plot {
     for (index, run) in single.enumerate() {
         let points = demand(run);
         if !points.is_empty() && !lines.is_empty() {
-            lines.push(line(named(runs, index, "demand"), lines.len(), Shape::Line, points));
+            lines.push(line(named(runs, index, "demand"), lines.len(), Shape::Line, &points));
         }
     }
     let words = (
@@ -190,7 +192,7 @@ fn lag(runs: &[RunFiles]) -> Plot {
             [(Metric::SendLag, "send lag p99"), (Metric::ReceiveLag, "receive lag p99")]
         {
             let points = intervals(run, metric, |times| times.quantile_ms(0.99));
-            lines.push(line(named(runs, index, name), lines.len(), Shape::Line, points));
+            lines.push(line(named(runs, index, name), lines.len(), Shape::Line, &points));
         }
     }
     let words = (
@@ -254,7 +256,7 @@ fn of_columns(
         for (column, name, shape) in names {
             let points = points(run, column);
             if points.iter().any(|(_, value)| value.is_some()) {
-                lines.push(line(named(runs, index, name), lines.len(), *shape, points));
+                lines.push(line(named(runs, index, name), lines.len(), *shape, &points));
             }
         }
     }

@@ -43,6 +43,9 @@ pub(super) fn all(runs: &[RunFiles]) -> Markup {
                 (causes::jitter(runs))
                 @for plot in charts::devices(runs) { (figure(&plot)) }
                 (causes::worst_devices(runs))
+                @for (index, run) in runs.iter().enumerate().take(4) {
+                    @if !run.worst_device.is_empty() { (figure(&charts::worst_device(runs, index))) }
+                }
             }
             section id="pool" {
                 h2 { "Balance and autoscaling" }

@@ -269,13 +269,11 @@ fn series<DB: DrawingBackend>(
 /// Level until the next point.
 fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut path = Vec::with_capacity(points.len() * 2);
-    let mut before = None;
     for &(x, y) in points {
-        if let Some(before) = before.filter(|before| *before != y) {
+        if let Some(&(_, before)) = path.last() {
             path.push((x, before));
         }
         path.push((x, y));
-        before = Some(y);
     }
     path
 }

@@ -115,24 +115,19 @@ pub(super) fn again(runs: &[RunFiles]) -> Markup {
 /// What to type; a target of somebody else's is named.
 pub(crate) fn command(run: &RunRecord) -> String {
     let file = run.scenario.file.clone().unwrap_or_else(|| format!("{}.toml", run.scenario.name));
-    let mut command = format!("din run {}", quoted(&file));
-    let mut seeded = false;
+    let mut words = vec!["din run".to_owned(), quoted(&file)];
+    let mut seed = run.seed.to_string();
     for change in &run.scenario.overrides {
         match change.strip_prefix("seed=") {
-            Some(seed) => {
-                seeded = true;
-                command.push_str(&format!(" --seed {}", quoted(seed)));
-            }
-            None => command.push_str(&format!(" --set {}", quoted(change))),
+            Some(changed) => changed.clone_into(&mut seed),
+            None => words.extend(["--set".to_owned(), quoted(change)]),
         }
     }
-    if !seeded {
-        command.push_str(&format!(" --seed {}", run.seed));
-    }
+    words.extend(["--seed".to_owned(), quoted(&seed)]);
     if run.target.kind == "foreign" {
-        command.push_str(&format!(" --target {}", quoted(&format!("mqtt://{}", run.target.mqtt))));
+        words.extend(["--target".to_owned(), quoted(&format!("mqtt://{}", run.target.mqtt))]);
     }
-    command
+    words.join(" ")
 }
 
 /// For a POSIX shell.
