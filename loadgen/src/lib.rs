@@ -5,6 +5,7 @@
 //! [`gateway_process`] → [`device`] (control, tokio) and [`media`] (audio, threads) → [`collect`] → [`verdict`] →
 //! [`run_record`]. Beside it stands [`doctor`], which looks at the host alone.
 
+pub mod afterwards;
 pub mod baseline;
 pub mod ci_outputs;
 mod codec_cost;

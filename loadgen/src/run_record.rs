@@ -12,6 +12,7 @@ use measure::{Distribution, Metric, Statistic};
 use platform::Host;
 use serde_json::{Value, json};
 
+use crate::afterwards;
 use crate::baseline::Baseline;
 use crate::collect::{Collected, millis};
 use crate::experience;
@@ -99,6 +100,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         actions: performed.timeline.actions.clone(),
         failures: performed.collected.failures,
     };
+    afterwards::complete(&mut performed.timeline.rows, &performed.received.calls);
     directory.write(timeline::FILE, &performed.timeline.to_csv())?;
     directory
         .write("devices.csv", &devices_csv(scenario, &performed.received, &performed.population))?;

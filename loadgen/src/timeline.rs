@@ -61,6 +61,10 @@ pub struct Row {
     pub usage: SecondUsage,
     /// The gateway's pool; `None` when it did not tell.
     pub pool: Option<PoolSecond>,
+    /// Frames planned in it that were not answered; known when the run is over.
+    pub lost: Option<u64>,
+    /// Audible gaps that ended in it; known when the run is over.
+    pub stutters: Option<u64>,
 }
 
 /// The file's name in the run directory.
@@ -71,7 +75,8 @@ pub(crate) const HEADER: &str = "t_s,phase,devices,frames_sent,frames_answered,r
 response_latency_p99_ms,response_latency_max_ms,gateway_cpu_percent,gateway_rss_mib,\
 generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,workers_busy,\
 gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,gateway_queue_delay_p99_ms,\
-gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share,frames_awaited\n";
+gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share,frames_awaited,frames_lost,\
+stutters\n";
 
 impl Timeline {
     /// The file's text; cells without a measurement are empty.
@@ -87,7 +92,7 @@ impl Row {
         let (gateway_cpu, gateway_rss) = cells(self.usage.gateway);
         let (generator_cpu, generator_rss) = cells(self.usage.generator);
         format!(
-            "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{},{}\n",
+            "{:.3},{},{},{},{},{},{},{},{gateway_cpu},{gateway_rss},{generator_cpu},{generator_rss},{},{},{},{}\n",
             self.at.since_start().as_secs_f64(),
             self.phase,
             self.devices,
@@ -98,6 +103,8 @@ impl Row {
             cell(self.latency_max_ms, 3),
             pool_cells(self.pool.as_ref()),
             self.awaited,
+            whole(self.lost),
+            whole(self.stutters),
         )
     }
 }
@@ -108,15 +115,15 @@ fn cells(usage: Option<ProcessUsage>) -> (String, String) {
 }
 
 fn pool_cells(pool: Option<&PoolSecond>) -> String {
-    let whole = |of: fn(&PoolSecond) -> u64| pool.map(of).map(|n| n.to_string());
+    let count = |of: fn(&PoolSecond) -> u64| whole(pool.map(of));
     let number = |of: fn(&PoolSecond) -> Option<f64>, decimals| cell(pool.and_then(of), decimals);
     [
-        whole(|pool| pool.serving).unwrap_or_default(),
-        whole(|pool| pool.starting).unwrap_or_default(),
-        whole(|pool| pool.draining).unwrap_or_default(),
+        count(|pool| pool.serving),
+        count(|pool| pool.starting),
+        count(|pool| pool.draining),
         number(|pool| Some(pool.span?.busy), 3),
         number(|pool| Some(pool.load_percent), 1),
-        whole(|pool| pool.pending).unwrap_or_default(),
+        count(|pool| pool.pending),
         number(|pool| pool.queue_delay_p50_ms, 3),
         number(|pool| pool.queue_delay_p99_ms, 3),
         number(|pool| pool.queue_delay_max_ms, 3),
@@ -124,6 +131,10 @@ fn pool_cells(pool: Option<&PoolSecond>) -> String {
         number(|pool| Some(pool.span?.idle_while_waiting), 4),
     ]
     .join(",")
+}
+
+fn whole(value: Option<u64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 fn cell(value: Option<f64>, decimals: usize) -> String {
@@ -159,6 +170,8 @@ mod tests {
                 queue_delay_max_ms: Some(0.125),
                 ..PoolSecond::default()
             }),
+            lost: None,
+            stutters: Some(2),
         };
         let untold = Row { pool: None, ..row.clone() };
         let csv = Timeline { rows: vec![row, untold], ..Timeline::default() }.to_csv();
@@ -166,7 +179,7 @@ mod tests {
         let columns = lines.next().unwrap().split(',').count();
         for pool in ["2,0,0,0.500,10.0,1,,,0.125,,0.2500", ",,,,,,,,,,"] {
             let row = lines.next().unwrap();
-            assert_eq!(row, format!("1.001,talk,3,50,47,1.500,,2.250,,,12.3,3.00,{pool},48"));
+            assert_eq!(row, format!("1.001,talk,3,50,47,1.500,,2.250,,,12.3,3.00,{pool},48,,2"));
             assert_eq!(row.split(',').count(), columns);
         }
     }

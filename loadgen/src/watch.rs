@@ -306,6 +306,8 @@ impl<'a> Watch<'a> {
             latency_max_ms: latency(Statistic::Max),
             usage,
             pool,
+            lost: None,
+            stutters: None,
         };
         let quantiles = [0.5, 0.9, 0.99].map(|share| latency(Statistic::Quantile(share)));
         let latency_ms = match (quantiles, row.latency_max_ms) {

@@ -46,11 +46,11 @@ response_latency_p50_ms,response_latency_p99_ms,response_latency_max_ms,gateway_
 gateway_rss_mib,generator_cpu_percent,generator_rss_mib,workers,workers_starting,workers_draining,\
 workers_busy,gateway_load_percent,gateway_pending,gateway_queue_delay_p50_ms,\
 gateway_queue_delay_p99_ms,gateway_queue_delay_max_ms,worker_balance,idle_while_waiting_share,\
-frames_awaited
-1.000,calm,2,33,30,2.000,3.000,3.000,10.5,8.25,5.0,16.00,2,0,0,0.250,10.0,1,0.100,0.200,0.300,,0.0100,33
-2.000,calm,2,33,33,2.000,2.000,2.000,11.0,8.50,5.1,16.00,2,0,0,0.500,0.0,0,0.100,0.200,0.400,0.9900,0.0000,33
-3.000,burst,2,34,30,80.000,90.000,90.000,,,5.2,16.00,,,,,,,,,,,,34
-4.000,burst,0,20,27,4.000,4.000,4.000,12.0,9.00,5.3,16.00,3,0,0,1.500,20.0,2,0.500,5.000,9.000,0.8000,0.2500,20
+frames_awaited,frames_lost,stutters
+1.000,calm,2,33,30,2.000,3.000,3.000,10.5,8.25,5.0,16.00,2,0,0,0.250,10.0,1,0.100,0.200,0.300,,0.0100,33,0,0
+2.000,calm,2,33,33,2.000,2.000,2.000,11.0,8.50,5.1,16.00,2,0,0,0.500,0.0,0,0.100,0.200,0.400,0.9900,0.0000,33,0,1
+3.000,burst,2,34,30,80.000,90.000,90.000,,,5.2,16.00,,,,,,,,,,,,34,3,4
+4.000,burst,0,20,27,4.000,4.000,4.000,12.0,9.00,5.3,16.00,3,0,0,1.500,20.0,2,0.500,5.000,9.000,0.8000,0.2500,20,0,0
 ";
 
 pub(crate) const DEVICES: &str = "device,client_id,voice,sessions,frames_sent,frames_answered,\

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Bench, SHORT, end};
+use crate::common::{Bench, SHORT, count, end};
 
 #[test]
 fn a_run_leaves_its_report_and_it_can_be_rendered_again_and_laid_over_another() {
@@ -57,6 +57,19 @@ fn the_worst_device_is_kept_frame_by_frame() {
     assert!(lost > 0 && worst.iter().any(|row| !row[4].is_empty()), "a lost frame leaves a gap");
     let stutter = |row: &Vec<String>| row[17].parse::<f64>().unwrap();
     assert!(devices.iter().all(|other| stutter(other) <= stutter(device)), "{devices:?}");
+    // The seconds add up to the run.
+    let timeline = fs::read_to_string(bench.path("run/timeline.csv")).unwrap();
+    let names: Vec<&str> = timeline.lines().next().unwrap().split(',').collect();
+    let sum = |name: &str| -> u64 {
+        let at = names.iter().position(|column| *column == name).unwrap();
+        timeline
+            .lines()
+            .skip(1)
+            .map(|row| row.split(',').nth(at).unwrap().parse::<u64>().unwrap())
+            .sum()
+    };
+    assert_eq!(sum("frames_lost"), count(&bench.record(), "frames_lost"));
+    assert!(sum("stutters") > 0);
     let page = fs::read_to_string(bench.path("run/report.html")).unwrap();
     assert!(page.contains(&format!("The worst device, number {}", worst[0][0])));
 }

@@ -59,12 +59,12 @@ impl Xiaozhi {
         Fate::Kept
     }
 
-    /// The gaps in what is played of these arrivals, in their order, and the frame that ended each:
-    /// those that are heard as a stutter.
+    /// The gaps in what is played of these arrivals, in their order: the frame that ended each, when it
+    /// came, and how long the gap was; those that are heard as a stutter.
     pub fn gaps(
         frame: Duration,
         arrivals: impl IntoIterator<Item = (u64, Duration)>,
-    ) -> Vec<(u64, Duration)> {
+    ) -> Vec<(u64, Duration, Duration)> {
         let mut player = Self::new(frame);
         let mut gaps = Vec::new();
         for (number, at) in arrivals {
@@ -72,7 +72,7 @@ impl Xiaozhi {
             let gap = at.saturating_sub(silent_from);
             let kept = player.arrived(number, at) == Fate::Kept;
             if kept && !silent_from.is_zero() && gap >= STUTTER_FROM {
-                gaps.push((number, gap));
+                gaps.push((number, at, gap));
             }
         }
         gaps
@@ -146,7 +146,7 @@ mod tests {
         let (playout, _) = played(&stream, 10);
         let gaps = Xiaozhi::gaps(FRAME, stream.iter().copied());
         assert_eq!(gaps.len() as u64, playout.stutters);
-        assert_eq!(gaps.iter().map(|(_, gap)| *gap).max(), Some(playout.longest_gap()));
+        assert_eq!(gaps.iter().map(|(.., gap)| *gap).max(), Some(playout.longest_gap()));
         assert_eq!(Xiaozhi::gaps(FRAME, steady(0..100)), []);
     }
 

@@ -17,6 +17,7 @@ pub fn over_time(runs: &[RunFiles]) -> Vec<Plot> {
         latency(runs),
         frames(runs),
         unanswered(runs),
+        trouble(runs),
         workers(runs),
         load(runs),
         queue(runs),
@@ -101,6 +102,18 @@ fn unanswered(runs: &[RunFiles]) -> Plot {
          back down, what is lost stays.",
     );
     timed(runs, words, ("frames", ""), Scale::Linear, lines.collect())
+}
+
+fn trouble(runs: &[RunFiles]) -> Plot {
+    let both =
+        [("frames_lost", "frames lost", Shape::Steps), ("stutters", "stutters", Shape::Steps)];
+    let words = (
+        "loss-and-stutter",
+        "Loss and stutter",
+        "Frames planned in each second that were never answered, and audible gaps of 40 ms and more \
+         that ended in it, of all devices; known when a run is over.",
+    );
+    timed(runs, words, ("in a second", ""), Scale::Linear, columns(runs, &both))
 }
 
 fn workers(runs: &[RunFiles]) -> Plot {

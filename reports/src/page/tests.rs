@@ -91,6 +91,8 @@ fn no_plot_says_anything_else_than_the_record() {
         ("cpu", "generator_cpu_percent", "generator (%)"),
         ("memory", "gateway_rss_mib", "gateway (MiB)"),
         ("frames", "frames_sent", "sent (1/s)"),
+        ("loss-and-stutter", "frames_lost", "frames lost"),
+        ("loss-and-stutter", "stutters", "stutters"),
         ("balance", "worker_balance", "Jain's index"),
         ("balance", "idle_while_waiting_share", "idle while work waited"),
     ] {
@@ -102,8 +104,7 @@ fn no_plot_says_anything_else_than_the_record() {
     assert_eq!(unanswered, [3.0, 3.0, 7.0, 0.0].map(Some));
     // Where nobody awaits answers, none is missing.
     let mut talk = files(&record());
-    let silent =
-        TIMELINE.replace(",33\n", ",0\n").replace(",34\n", ",0\n").replace(",20\n", ",0\n");
+    let silent = TIMELINE.replace(",33,", ",0,").replace(",34,3", ",0,3").replace(",20,", ",0,");
     (talk.timeline, _) = Csv::parse(&silent);
     let talk = page_of(&[talk]);
     assert!(!talk.contains("id=\"unanswered\""));
@@ -225,7 +226,7 @@ fn runs_of_nothing_and_of_next_to_nothing_have_a_page() {
     ] {
         assert!(none.contains(said), "{said}");
     }
-    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,,1\n", header(TIMELINE));
+    let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,,1,,\n", header(TIMELINE));
     let one = rendered(&record(), &one, header(DEVICES));
     assert_eq!(data(&one, "frames").numbers("sent (1/s)"), [Some(1.0)]);
 }
