@@ -1,10 +1,10 @@
 //! An earlier run to compare with: `din run --baseline RUN_DIRECTORY`.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use measure::record::{FORMAT, MetricMap, RunRecord};
+use measure::record::{MetricMap, RunRecord};
+use reports::run_files::{RunFilesError, read_record};
 
 use crate::scenario::{Scenario, Scope, Threshold};
 
@@ -23,20 +23,8 @@ pub enum BaselineError {
         /// The threshold.
         threshold: String,
     },
-    /// The file could not be read.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        error: io::Error,
-    },
-    /// The file is no run record.
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// Its record cannot be read.
+    Record(RunFilesError),
     /// The run does not have the number that a threshold compares with.
     Lacks {
         /// The file.
@@ -55,14 +43,7 @@ impl fmt::Display for BaselineError {
                 f,
                 "threshold {threshold}: it compares with an earlier run and none was given; add --baseline RUN_DIRECTORY"
             ),
-            Self::Unreadable { path, error } => write!(
-                f,
-                "the baseline {}: {error}; --baseline takes a run directory or its run.json",
-                path.display()
-            ),
-            Self::Foreign { path, why } => {
-                write!(f, "the baseline {} is no run record: {why}", path.display())
-            }
+            Self::Record(error) => write!(f, "the baseline {error}"),
             Self::Lacks { path, threshold, number } => write!(
                 f,
                 "threshold {threshold}: the baseline {} has no {number}; kept are min, mean, max, p50, p90, p99 and p999 of distributions, worst, worst_1pct, p50 and mean of devices, and observed numbers of its own thresholds",
@@ -80,22 +61,8 @@ impl Baseline {
     /// # Errors
     /// [`BaselineError`] says what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, BaselineError> {
-        let path = if path.is_dir() { path.join("run.json") } else { path.to_owned() };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => return Err(BaselineError::Unreadable { path, error }),
-        };
-        match serde_json::from_str::<RunRecord>(&text) {
-            Ok(record) if record.format > FORMAT => {
-                let why = format!(
-                    "its format is {} and this Din reads up to {FORMAT}; use a newer Din",
-                    record.format
-                );
-                Err(BaselineError::Foreign { path, why })
-            }
-            Ok(record) => Ok(Self { path, record }),
-            Err(error) => Err(BaselineError::Foreign { path, why: error.to_string() }),
-        }
+        let record = read_record(path).map_err(BaselineError::Record)?;
+        Ok(Self { path: path.to_owned(), record })
     }
 
     /// What `threshold` is about, as it was in that run; `None` when it was not kept.

@@ -108,6 +108,8 @@ fn side_by_side(runs: &[RunFiles]) -> Markup {
         let same = |row: &&ThresholdRecord| row.subject() == *subject && row.limit == *limit;
         run.record.thresholds.iter().find(same).cloned()
     };
+    // What held everywhere comes last.
+    limits.sort_by_key(|limit| runs.iter().filter_map(|run| of(run, limit)).all(|row| row.ok));
     html! {
         div.scroll tabindex="0" role="region" aria-label="Thresholds" {
             table.wide {
