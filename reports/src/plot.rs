@@ -134,6 +134,19 @@ impl Plot {
         }
     }
 
+    /// What its colours mean: names and tones.
+    pub fn names(&self) -> Vec<(String, u8)> {
+        match &self.content {
+            Content::Lines(lines) => {
+                lines.iter().map(|line| (line.name.clone(), line.tone)).collect()
+            }
+            Content::Bars(bars) => {
+                (0..).zip(&bars.parts).map(|(tone, part)| (part.clone(), tone)).collect()
+            }
+            Content::Heat(_) => Vec::new(),
+        }
+    }
+
     /// The numbers behind it.
     pub fn table(&self) -> Table {
         match &self.content {

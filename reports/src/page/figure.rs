@@ -48,13 +48,7 @@ pub(crate) fn figure(plot: &Plot) -> Markup {
 
 /// Names of lines or parts, with their colours; the script makes them switches.
 fn legend(plot: &Plot) -> Markup {
-    let names: Vec<(String, u8)> = match &plot.content {
-        Content::Lines(lines) => lines.iter().map(|line| (line.name.clone(), line.tone)).collect(),
-        Content::Bars(bars) => {
-            (0..).zip(&bars.parts).map(|(tone, part)| (part.clone(), tone)).collect()
-        }
-        Content::Heat(_) => Vec::new(),
-    };
+    let names = plot.names();
     html! {
         @if !names.is_empty() {
             ul.legend {

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use measure::interval_log;
-use measure::record::{MetricMap, RunRecord, Verdict};
+use measure::record::{MetricMap, MetricRecord, RunRecord, Verdict};
 use measure::validity::{Reason, State, Validity};
 
 use super::*;
@@ -229,6 +229,30 @@ fn runs_of_nothing_and_of_next_to_nothing_have_a_page() {
     let one = format!("{}\n1.0,talk,1,1,1,2.0,2.0,2.0,,,,,,,,,,,,,,,,1,,\n", header(TIMELINE));
     let one = rendered(&record(), &one, header(DEVICES));
     assert_eq!(data(&one, "frames").numbers("sent (1/s)"), [Some(1.0)]);
+}
+
+#[test]
+fn errors_are_told_with_when_they_were_first_seen() {
+    let mut run = record();
+    let one = |value| MetricRecord::Value { unit: String::new(), value };
+    for (metric, total, burst) in [("frames_lost", 3.0, 3.0), ("frames_duplicate", 2.0, 2.0)] {
+        run.metrics.insert(metric.to_owned(), one(total));
+        run.phases[0].metrics.insert(metric.to_owned(), one(0.0));
+        run.phases[1].metrics.insert(metric.to_owned(), one(burst));
+    }
+    run.metrics.insert("integrity.replayed_nonce".to_owned(), one(1.0));
+    let page = page(&[files(&run)]);
+    let errors = between(&page, "<section id=\"integrity\">", "</section>")[0];
+    let row = |metric: &str| {
+        between(errors, &format!("<th class=\"text\" scope=\"row\">{metric}</th>"), "</tr>")[0]
+    };
+    assert!(row("frames_lost").contains("by 3 s"), "{}", row("frames_lost"));
+    assert!(row("frames_duplicate").contains("in burst"), "{}", row("frames_duplicate"));
+    let whole = row("integrity.replayed_nonce");
+    assert!(
+        whole.contains("<strong>1</strong>") && whole.contains("<td class=\"text\"></td>"),
+        "{whole}"
+    );
 }
 
 #[test]

@@ -147,13 +147,27 @@ pub fn write_png(plot: &Plot, path: &Path) -> Result<(), String> {
     font();
     let root = BitMapBackend::new(path, (WIDTH, height(plot) + TITLE)).into_drawing_area();
     let drawn = root.fill(&WHITE).and_then(|()| {
-        let style = (FONT, 15).into_font().color(&Ink::Text.solid());
-        root.draw_text(&plot.title, &style, (8, 5))?;
+        legend(plot, &root)?;
         let (_, below) = root.split_vertically(TITLE);
         draw(plot, &below, Ink::solid)?;
         root.present()
     });
     drawn.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The title, and what the colours mean.
+fn legend<DB: DrawingBackend>(plot: &Plot, root: &DrawingArea<DB, Shift>) -> Drawn<DB> {
+    let title = (FONT, 15).into_font().color(&Ink::Text.solid());
+    root.draw_text(&plot.title, &title, (8, 5))?;
+    let (width, _) = root.estimate_text_size(&plot.title, &title)?;
+    let mut at = 8 + i32::try_from(width).unwrap_or(0) + 20;
+    for (name, tone) in plot.names() {
+        let style = (FONT, TEXT).into_font().color(&Ink::Tone(tone).solid());
+        let (width, _) = root.estimate_text_size(&name, &style)?;
+        root.draw_text(&name, &style, (at, 8))?;
+        at += i32::try_from(width).unwrap_or(0) + 14;
+    }
+    Ok(())
 }
 
 fn font() {

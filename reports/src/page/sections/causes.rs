@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use measure::Metric;
 use measure::gateway_record::GatewayRecord;
-use measure::record::{DevicesSummary, MetricRecord, RunRecord, Summary};
+use measure::record::{DevicesSummary, MetricRecord, PhaseRecord, RunRecord, Summary};
 
 use super::{of, scrolled};
 use crate::charts::{Scorecard, letter, scorecard};
@@ -292,20 +292,28 @@ pub(super) fn integrity(runs: &[RunFiles]) -> Markup {
     let count = |run: &RunFiles, metric: Metric| {
         value(&run.record, metric).map_or_else(|| "–".to_owned(), thousands)
     };
-    let table = |metrics: &[Metric], name: &str| {
+    // When it was first seen is of interest where it should not have been.
+    let table = |metrics: &[Metric], name: &str, firsts: bool| {
         html! {
             div.scroll tabindex="0" role="region" aria-label=(name) {
                 table {
                     thead { tr {
                         th.text scope="col" { (name) }
-                        @for index in 0..runs.len() { th scope="col" { "count" (of(runs, index)) } }
+                        @for index in 0..runs.len() {
+                            th scope="col" { "count" (of(runs, index)) }
+                            @if firsts { th.text scope="col" { "first seen" (of(runs, index)) } }
+                        }
                         th.text scope="col" { "what it is" }
                     } }
                     tbody { @for metric in metrics {
                         @if runs.iter().any(|run| value(&run.record, *metric).is_some()) {
                             tr {
                                 th.text scope="row" { (metric.name()) }
-                                @for run in runs { td { @if value(&run.record, *metric).is_some_and(|count| count > 0) { strong { (count(run, *metric)) } } @else { (count(run, *metric)) } } }
+                                @for run in runs {
+                                    @let seen = value(&run.record, *metric).is_some_and(|count| count > 0);
+                                    td { @if seen { strong { (count(run, *metric)) } } @else { (count(run, *metric)) } }
+                                    @if firsts { td.text { @if seen { (first(run, *metric)) } } }
+                                }
                                 td.words { span.soft { (metric.meaning()) } }
                             }
                         }
@@ -315,11 +323,29 @@ pub(super) fn integrity(runs: &[RunFiles]) -> Markup {
         }
     };
     html! {
-        (table(&ERRORS, "What can go wrong"))
+        (table(&ERRORS, "What can go wrong", true))
         h3 { "How much was looked at" }
-        (table(&LOOKED_AT, "What was looked at"))
+        (table(&LOOKED_AT, "What was looked at", false))
         p.note { "A class that is not in the table was not looked for in this run; that is not the same as 0." }
     }
+}
+
+/// When something was first seen, as closely as it is on record: its second, or its phase.
+fn first(run: &RunFiles, metric: Metric) -> String {
+    if metric == Metric::FramesLost {
+        let seconds =
+            run.timeline.numbers("t_s").into_iter().zip(run.timeline.numbers("frames_lost"));
+        let lost = seconds.filter(|(_, lost)| lost.is_some_and(|lost| lost > 0.0));
+        if let Some(at) = lost.filter_map(|(at, _)| at).next() {
+            return format!("by {at:.0} s");
+        }
+    }
+    if metric.is_whole_run_only() {
+        return String::new();
+    }
+    let counted = |phase: &&PhaseRecord| matches!(phase.metrics.get(metric.name()), Some(MetricRecord::Value { value, .. }) if *value > 0.0);
+    let phase = run.record.phases.iter().find(counted);
+    phase.map(|phase| format!("in {}", phase.name)).unwrap_or_default()
 }
 
 /// How sessions failed, with the first of each kind.
