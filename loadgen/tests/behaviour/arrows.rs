@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("measure", &[]),
     ("platform", &["protocol"]),
     ("codec", &["protocol"]),
+    ("simnet", &["protocol"]),
     ("reports", &["measure"]),
     ("gateway", &["protocol", "platform", "codec", "measure"]),
     ("loadgen", &["protocol", "platform", "codec", "simnet", "measure", "reports"]),
@@ -23,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// More arrows that development (tests, examples) may have.
 const DEVELOPMENT_ARROWS: &[(&str, &[&str])] =
-    &[("gateway", &["simnet"]), ("loadgen", &["gateway"])];
+    &[("gateway", &["simnet"]), ("loadgen", &["gateway"]), ("simnet", &["measure"])];
 
 /// Pure crates: no executor.
 const WITHOUT_TOKIO: &[&str] = &["protocol", "measure", "simnet"];

@@ -335,8 +335,8 @@ fn first(run: &RunFiles, metric: Metric) -> String {
     if metric == Metric::FramesLost {
         let seconds =
             run.timeline.numbers("t_s").into_iter().zip(run.timeline.numbers("frames_lost"));
-        let lost = seconds.filter(|(_, lost)| lost.is_some_and(|lost| lost > 0.0));
-        if let Some(at) = lost.filter_map(|(at, _)| at).next() {
+        let mut lost = seconds.filter(|(_, lost)| lost.is_some_and(|lost| lost > 0.0));
+        if let Some(at) = lost.find_map(|(at, _)| at) {
             return format!("by {at:.0} s");
         }
     }
