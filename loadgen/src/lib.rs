@@ -25,6 +25,7 @@ pub mod line;
 pub mod live;
 pub mod live_files;
 pub mod media;
+pub mod network_text;
 pub mod noise_floor;
 pub mod plan;
 pub mod pool_account;

@@ -16,12 +16,13 @@ use loadgen::plan::{self, FrameCost, Host};
 use loadgen::report_command::{self, Format};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
-use loadgen::scenario::{Scenario, Setting, json_schema};
+use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, starter, watch_page};
+use loadgen::{colour, network_text, starter, watch_page};
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
+use simnet::Preset;
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
 #[derive(Parser)]
@@ -55,6 +56,8 @@ enum Command {
     Watch(WatchArgs),
     /// Write the report of a run again, or of several laid over each other
     Report(ReportArgs),
+    /// Explain a preset of a network: what it does to packets, and the line for `tc` that does the same
+    Network(NetworkArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
     Doctor(DoctorArgs),
 }
@@ -146,6 +149,13 @@ struct WatchArgs {
     /// The address to serve at: whoever can reach it can see the run
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     address: IpAddr,
+}
+
+#[derive(Args)]
+struct NetworkArgs {
+    /// Its name; without one all are listed
+    #[arg(value_name = "PRESET")]
+    preset: Option<String>,
 }
 
 #[derive(Args)]
@@ -249,6 +259,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_args(&args),
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
+        Command::Network(args) => network(&args),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
@@ -432,6 +443,20 @@ fn report(args: &ReportArgs) -> anyhow::Result<u8> {
     if args.open {
         report_command::open(&out.join(report_command::PAGE))?;
     }
+    Ok(0)
+}
+
+fn network(args: &NetworkArgs) -> anyhow::Result<u8> {
+    let Some(name) = &args.preset else {
+        print(&network_text::list());
+        return Ok(0);
+    };
+    let Some(preset) = Preset::by_name(name) else {
+        let all = Preset::all();
+        let names: Vec<&str> = all.iter().map(|preset| preset.name).collect();
+        anyhow::bail!("there is no network `{name}`: {}", suggestion(name, &names));
+    };
+    print(&network_text::describe(&preset));
     Ok(0)
 }
 

@@ -229,7 +229,7 @@ impl<'a> Unknown<'a> {
 }
 
 /// The nearest of the allowed names, and all of them.
-pub(super) fn suggestion(seen: &str, allowed: &[&str]) -> String {
+pub fn suggestion(seen: &str, allowed: &[&str]) -> String {
     let nearest =
         nearest(seen, allowed).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     format!("{nearest}allowed here: {}", allowed.join(", "))

@@ -37,7 +37,7 @@ use crate::groups::Membership;
 pub use action::{Action, Comeback, RestartHow, What};
 pub use before::Before;
 pub(crate) use duration::shown as shown_duration;
-pub use error::ScenarioError;
+pub use error::{ScenarioError, suggestion};
 pub use gateway::{
     Assistant, Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults,
     GatewaySettings, Workers,

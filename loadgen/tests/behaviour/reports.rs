@@ -91,6 +91,7 @@ fn what_is_no_run_is_told_with_what_is_needed() {
         (&["report", "cut", "cut", "cut", "cut", "cut"], "at most 4 can be laid over each other"),
         (&["watch"], "no run is going on under target/runs; start one with `din run`"),
         (&["watch", "cut"], "no run is going on in cut"),
+        (&["network", "wifi"], "there is no network `wifi`: "),
     ] {
         let ended = end(bench.din(arguments));
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
