@@ -20,7 +20,8 @@ const SEED: u64 = 1;
 pub fn list() -> String {
     let all = Preset::all();
     let width = all.iter().map(|preset| preset.name.len()).max().unwrap_or(0);
-    all.iter().map(|one| format!("{:width$}  {}\n", one.name, one.title)).collect()
+    let lines = all.iter().map(|one| format!("{:width$}  {}", one.name, one.title));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// One preset, ending in a line break.
