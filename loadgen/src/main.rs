@@ -383,11 +383,17 @@ fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Re
         priority: args.priority.into(),
         quiet: args.say.quiet || args.say.json,
     })?;
-    let kept = || format!("the run is done and kept in {}", done.directory.display());
-    let files = RunFiles::read(&done.directory).with_context(kept)?;
+    // The run is done: what cannot be made of its files takes nothing from it.
+    let files = RunFiles::read(&done.directory).unwrap_or_else(|error| {
+        warn(&format!("the files of the run cannot be read back: {error}"));
+        RunFiles::of_record(done.record.clone())
+    });
     let formats = [Format::Html, Format::Markdown];
-    report_command::write(std::slice::from_ref(&files), &formats, &done.directory)
-        .with_context(kept)?;
+    if let Err(error) =
+        report_command::write(std::slice::from_ref(&files), &formats, &done.directory)
+    {
+        warn(&format!("there is no report: {error}"));
+    }
     Ok(Told { done, files })
 }
 
@@ -473,6 +479,11 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
         print(&text(&report, stdout().is_terminal()));
     }
     Ok(0)
+}
+
+fn warn(text: &str) {
+    // Nobody to tell when standard error is closed.
+    let _ = writeln!(stderr(), "warning: {text}");
 }
 
 fn print(text: &str) {

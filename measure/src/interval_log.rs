@@ -151,20 +151,21 @@ pub struct BrokenLog {
     pub why: String,
 }
 
-/// Reads the intervals of a log, up to the first line that is broken.
-pub fn read(text: &str) -> (Vec<Interval>, Option<BrokenLog>) {
+/// The intervals of a log, one after the other, up to the first line that is broken: that is the last
+/// item.
+pub fn read(text: &str) -> impl Iterator<Item = Result<Interval, BrokenLog>> {
     let mut deserializer = Deserializer::new();
-    let mut intervals = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.is_empty() || line.starts_with(['#', '"']) {
-            continue;
+    let mut broken = false;
+    let told = |line: &&str| !(line.is_empty() || line.starts_with(['#', '"']));
+    let lines = text.lines().enumerate().filter(move |(_, line)| told(line));
+    lines.map_while(move |(index, line)| {
+        if broken {
+            return None;
         }
-        match interval(line, &mut deserializer) {
-            Ok(interval) => intervals.push(interval),
-            Err(why) => return (intervals, Some(BrokenLog { line: index + 1, why })),
-        }
-    }
-    (intervals, None)
+        let read = interval(line, &mut deserializer);
+        broken = read.is_err();
+        Some(read.map_err(|why| BrokenLog { line: index + 1, why }))
+    })
 }
 
 fn interval(line: &str, deserializer: &mut Deserializer) -> Result<Interval, String> {
@@ -356,7 +357,17 @@ mod tests {
             log.interval(Metric::SendLag, &times(millis), second(start), second(1)).unwrap();
         }
         let text = String::from_utf8(log.into_inner()).unwrap();
-        let (intervals, broken) = read(&text);
+        let whole = |text: &str| -> (Vec<Interval>, Option<BrokenLog>) {
+            let (mut intervals, mut broken) = (Vec::new(), None);
+            for read in read(text) {
+                match read {
+                    Ok(interval) => intervals.push(interval),
+                    Err(why) => broken = Some(why),
+                }
+            }
+            (intervals, broken)
+        };
+        let (intervals, broken) = whole(&text);
         assert_eq!((intervals.len(), broken), (3, None));
         let [first, empty, late] = &intervals[..] else { panic!() };
         assert_eq!((&first.metric[..], first.start_s, first.length_s), ("send_lag", 0.0, 1.0));
@@ -365,21 +376,21 @@ mod tests {
         assert!(near(first.times.quantile_ms(0.5), 2.0) && near(first.times.max_ms(), 100.0));
         assert_eq!((empty.times.count(), empty.times.quantile_ms(0.5)), (0, None));
         let mut sum = Times::default();
-        let mut whole = times(&[]);
+        let mut samples = times(&[]);
         for (interval, millis) in intervals.iter().zip([&[1, 2, 3, 100][..], &[], &[70_000]]) {
             sum.merge(&interval.times);
-            whole.merge(&times(millis));
+            samples.merge(&times(millis));
         }
         assert_eq!(sum.count(), 5);
         for share in [0.0, 0.2, 0.21, 0.5, 0.99, 1.0] {
-            let of = whole.histogram().value_at_quantile(share) as f64 / 1e6;
+            let of = samples.histogram().value_at_quantile(share) as f64 / 1e6;
             assert!(near(sum.quantile_ms(share), of.max(1e-6)), "{share}: {of}");
         }
         assert!(near(sum.max_ms(), late.times.max_ms().unwrap()));
         assert_eq!(sum.bins().map(|(_, count)| count).sum::<u64>(), 5);
 
-        let cut = &text[..text.len() - 20];
-        let (intervals, broken) = read(cut);
+        let cut = &format!("{}\n{text}", &text[..text.len() - 20]);
+        let (intervals, broken) = whole(cut);
         assert_eq!((intervals.len(), broken.map(|broken| broken.line)), (2, Some(9)));
         for (line, why) in [
             ("Tag=x,0,1,1", "has 5 fields, and this line 4"),
@@ -387,7 +398,7 @@ mod tests {
             ("Tag=x,0,1,1,*", "no base64"),
             ("Tag=x,0,1,1,AAAA", "no histogram"),
         ] {
-            let (intervals, broken) = read(line);
+            let (intervals, broken) = whole(line);
             let broken = broken.unwrap();
             assert!(intervals.is_empty() && broken.why.contains(why), "{line}: {}", broken.why);
         }

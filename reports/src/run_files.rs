@@ -133,11 +133,17 @@ impl RunFiles {
             missing.extend(broken.map(|why| format!("{file}: {why}")));
             csv
         });
-        let (intervals, broken) = interval_log::read(&log);
-        let intervals = whole_seconds(intervals);
-        missing.extend(broken.map(|broken| {
-            format!("histograms.hlog: line {} and what follows: {}", broken.line, broken.why)
-        }));
+        let mut intervals = Coalesced::new(record.duration_ms / 1e3);
+        for interval in interval_log::read(&log) {
+            match interval {
+                Ok(interval) => intervals.add(interval),
+                Err(broken) => missing.push(format!(
+                    "histograms.hlog: line {} and what follows: {}",
+                    broken.line, broken.why
+                )),
+            }
+        }
+        let intervals = intervals.all;
         let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let directory = directory.to_owned();
@@ -161,22 +167,34 @@ impl RunFiles {
     }
 }
 
-/// What is left of a second at the end of a run holds the few last answers, and looks like an event
-/// where it is drawn by itself: it belongs to the second before.
-fn whole_seconds(intervals: Vec<Interval>) -> Vec<Interval> {
-    const SHORT_S: f64 = 0.5;
-    let mut whole: Vec<Interval> = Vec::with_capacity(intervals.len());
-    for interval in intervals {
-        let before = whole.iter_mut().rev().find(|one| one.metric == interval.metric);
-        match before.filter(|_| interval.length_s < SHORT_S) {
+/// The most intervals of a metric that are kept apart: more than a page can show.
+const MOST_INTERVALS: f64 = 1200.0;
+
+/// Intervals put together where there would be too many, and where one is no whole second: what is
+/// left of a second at the end of a run holds the few last answers, and would look like an event.
+struct Coalesced {
+    /// How long one may become.
+    longest_s: f64,
+    all: Vec<Interval>,
+}
+
+impl Coalesced {
+    fn new(duration_s: f64) -> Self {
+        let seconds = (duration_s / MOST_INTERVALS).ceil().max(1.0);
+        Self { longest_s: seconds + 0.5, all: Vec::new() }
+    }
+
+    fn add(&mut self, interval: Interval) {
+        let end = interval.start_s + interval.length_s;
+        let before = self.all.iter_mut().rev().find(|one| one.metric == interval.metric);
+        match before.filter(|before| end - before.start_s <= self.longest_s) {
             Some(before) => {
                 before.times.merge(&interval.times);
-                before.length_s = interval.start_s + interval.length_s - before.start_s;
+                before.length_s = end - before.start_s;
             }
-            None => whole.push(interval),
+            None => self.all.push(interval),
         }
     }
-    whole
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

@@ -337,13 +337,31 @@ fn the_last_short_interval_is_no_second_of_its_own() {
     let late =
         log.lines().last().unwrap().replace("send_lag,3.000,1.000", "response_latency,4.000,0.020");
     std::fs::write(&path, format!("{log}{late}\n")).unwrap();
-    let (raw, _) = interval_log::read(&std::fs::read_to_string(&path).unwrap());
-    assert_eq!(raw.len(), 9);
+    assert_eq!(interval_log::read(&std::fs::read_to_string(&path).unwrap()).count(), 9);
     let run = RunFiles::read(directory.path()).unwrap();
     assert_eq!(run.intervals.len(), 8);
     let last = run.intervals.iter().rfind(|one| one.metric == "response_latency").unwrap();
     assert_eq!(last.times.count(), 2);
     assert!((last.length_s - 1.02).abs() < 1e-9);
+}
+
+/// A run of a day is read into no more intervals than can be drawn, and none of its samples is lost.
+#[test]
+fn the_intervals_of_a_long_run_are_put_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let day = RunRecord { duration_ms: 6_000_000.0, ..record() };
+    write(directory.path(), &day);
+    let path = directory.path().join("histograms.hlog");
+    let log = std::fs::read_to_string(&path).unwrap();
+    let one = log.lines().find(|line| line.starts_with("Tag=send_lag")).unwrap();
+    let encoded = one.rsplit(',').next().unwrap();
+    let lines = (0..6000).map(|second| format!("Tag=send_lag,{second}.000,1.000,3.0,{encoded}\n"));
+    std::fs::write(&path, lines.collect::<Vec<_>>().concat()).unwrap();
+    let run = RunFiles::read(directory.path()).unwrap();
+    assert_eq!(run.intervals.len(), 1200);
+    assert!(run.intervals.iter().all(|one| (one.length_s - 5.0).abs() < 1e-9));
+    let samples: u64 = run.intervals.iter().map(|one| one.times.count()).sum();
+    assert_eq!(samples, 6000 * SECONDS[0].len() as u64);
 }
 
 #[test]
