@@ -65,12 +65,14 @@ impl RunDirectory {
         &self.0
     }
 
-    /// Writes one of its files.
+    /// Writes one of its files, at once: what was there before is there until it is replaced.
     ///
     /// # Errors
     /// What the file system said.
     pub fn write(&self, name: &str, contents: &str) -> io::Result<()> {
-        std::fs::write(self.0.join(name), contents)
+        let partial = self.0.join(format!("{name}.partial"));
+        std::fs::write(&partial, contents)?;
+        std::fs::rename(partial, self.0.join(name))
     }
 
     /// Creates one of its files, to be written while the run goes on.
@@ -81,14 +83,12 @@ impl RunDirectory {
         File::create(self.0.join(name))
     }
 
-    /// Writes the run record, last and at once, so that a directory with a record is complete.
+    /// Writes the run record, last, so that a directory with a record is complete.
     ///
     /// # Errors
     /// What the file system said.
     pub fn write_record(&self, contents: &str) -> io::Result<()> {
-        let partial = self.0.join("run.json.partial");
-        std::fs::write(&partial, contents)?;
-        std::fs::rename(partial, self.0.join(RECORD))
+        self.write(RECORD, contents)
     }
 }
 

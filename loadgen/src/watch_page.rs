@@ -103,14 +103,24 @@ struct Watched {
 struct State {
     progress: ProgressRecord,
     timeline: String,
-    over: bool,
+    now: Now,
+}
+
+/// Whether it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    Running,
+    /// It took its progress away.
+    Over,
+    /// It left its progress and tells nothing any more.
+    Killed,
 }
 
 impl Watched {
     fn begin(directory: &Path) -> Result<Self, WatchError> {
         let idle = |why| WatchError::Idle { directory: directory.to_owned(), why };
         let progress = read(directory).map_err(idle)?;
-        let last = State { progress, timeline: String::new(), over: false };
+        let last = State { progress, timeline: String::new(), now: Now::Running };
         Ok(Self { directory: directory.to_owned(), last: Mutex::new(last) })
     }
 
@@ -118,8 +128,9 @@ impl Watched {
     fn state(&self) -> State {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match read(&self.directory) {
-            Ok(progress) => (last.progress, last.over) = (progress, false),
-            Err(_) => last.over = true,
+            Ok(progress) => (last.progress, last.now) = (progress, Now::Running),
+            Err(_) if self.directory.join(progress_record::FILE).exists() => last.now = Now::Killed,
+            Err(_) => last.now = Now::Over,
         }
         // When a run ends its timeline is written once more, as a whole.
         if let Ok(timeline) = std::fs::read_to_string(self.directory.join(timeline::FILE))
@@ -192,7 +203,8 @@ async fn accept(listener: TcpListener, watched: Arc<Watched>) -> Infallible {
 }
 
 async fn converse(stream: TcpStream, watched: Arc<Watched>) {
-    let local = stream.local_addr().map(|address| address.ip()).ok();
+    // Where both kinds of address are served, one of the old kind comes in the new one's clothes.
+    let local = stream.local_addr().map(|address| address.ip().to_canonical()).ok();
     let service = service_fn(|request: Request<Incoming>| {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let response = if is_ours(host, local) {
@@ -231,14 +243,18 @@ fn answer(method: &Method, path: &str, watched: &Watched) -> Response<Full<Bytes
     if ![Method::GET, Method::HEAD].contains(method) {
         return refused(StatusCode::METHOD_NOT_ALLOWED, "It can only be read: GET, HEAD.\n");
     }
-    let State { progress, timeline, over } = watched.state();
+    let State { progress, timeline, now } = watched.state();
     let html = match path {
         "/" => live::page(&progress, &timeline),
         _ => live::fragment(&progress, &timeline),
     };
     let mut response = response(StatusCode::OK, "text/html; charset=utf-8", html);
-    let state = HeaderValue::from_static(if over { "over" } else { "running" });
-    response.headers_mut().insert("Din-State", state);
+    let state = match now {
+        Now::Running => "running",
+        Now::Over => "over",
+        Now::Killed => "killed",
+    };
+    response.headers_mut().insert("Din-State", HeaderValue::from_static(state));
     response
 }
 
@@ -298,14 +314,15 @@ mod tests {
         std::fs::write(&file, serde_json::to_string(&progress).unwrap()).unwrap();
         std::fs::write(path.join(timeline::FILE), "t_s\n1\n").unwrap();
         let watched = Watched::begin(path).unwrap();
-        assert_eq!((watched.state().over, watched.state().timeline.len()), (false, 6));
+        assert_eq!((watched.state().now, watched.state().timeline.len()), (Now::Running, 6));
         let before = SystemTime::now() - STALE - Duration::from_secs(5);
         let opened = std::fs::File::options().append(true).open(&file).unwrap();
         opened.set_modified(before).unwrap();
         let error = Watched::begin(path).unwrap_err().to_string();
         assert!(error.contains("the run was killed"), "{error}");
+        assert_eq!(watched.state().now, Now::Killed);
         std::fs::remove_file(file).unwrap();
         let last = watched.state();
-        assert!(last.over && last.progress == progress);
+        assert!(last.now == Now::Over && last.progress == progress);
     }
 }

@@ -137,12 +137,40 @@ fn thresholds(all: &[ThresholdProgress], width: usize, colour: bool) -> Vec<Stri
     lines
 }
 
-/// At most so many characters: what is longer would break the block apart.
+/// At most so many columns, on one line: anything else would break the block apart.
 fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let mut at = 0;
+    let columns: Vec<(usize, char)> = text
+        .chars()
+        .map(|c| {
+            at += columns(c);
+            (at, shown(c))
+        })
+        .collect();
+    if at <= width {
+        return columns.into_iter().map(|(_, c)| c).collect();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let fits = columns.into_iter().take_while(|(end, _)| *end < width);
+    fits.map(|(_, c)| c).chain(['…']).collect()
+}
+
+/// Columns that terminals give a character: two for those of East Asia and for emoji (Unicode's
+/// Annex 11, by its large blocks).
+fn columns(c: char) -> usize {
+    let wide = matches!(
+        u32::from(c),
+        0x1100..=0x115F
+            | 0x2E80..=0xA4CF
+            | 0xAC00..=0xD7A3
+            | 0xF900..=0xFAFF
+            | 0xFE30..=0xFE6F
+            | 0xFF00..=0xFF60
+            | 0xFFE0..=0xFFE6
+            | 0x1F300..=0x1FAFF
+            | 0x20000..=0x3FFFD
+    );
+    if wide { 2 } else { 1 }
 }
 
 #[cfg(test)]
@@ -172,6 +200,15 @@ mod tests {
                 "{width}"
             );
         }
+    }
+
+    #[test]
+    fn a_title_of_any_kind_is_one_line_that_fits() {
+        assert_eq!(cut("a\nb\x1b[2Jc", 20), "a b [2Jc");
+        assert_eq!(cut("語音閘道", 8), "語音閘道");
+        assert_eq!(cut("語音閘道", 7), "語音閘…");
+        assert_eq!(cut("語音閘道", 6), "語音…");
+        assert_eq!((cut("abcd", 4).as_str(), cut("abcde", 4).as_str()), ("abcd", "abc…"));
     }
 
     #[test]

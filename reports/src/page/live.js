@@ -17,9 +17,10 @@ async function update() {
         if (details) details.open = true;
       }
     }
-    say(answer.headers.get('Din-State') === 'over'
-      ? 'The run is over: this is how it ended. Its report is report.html in the run directory.'
-      : 'Updated each second.');
+    say({
+      over: 'The run is over: this is how it ended. Its report.html is in the run directory, or will be in a moment.',
+      killed: 'The run tells nothing any more: it was killed. These are its last seconds; it has no report.',
+    }[answer.headers.get('Din-State')] ?? 'Updated each second.');
   } catch {
     say('Nobody answers: din watch has ended. This is the last that it told.');
   }
