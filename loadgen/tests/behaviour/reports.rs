@@ -9,9 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Bench, SHORT, count, end};
 
+/// Three seconds, so that on a busy machine too a second of it is on record.
+fn some_seconds() -> Bench {
+    Bench::new(&SHORT.replace("hold = \"1s\"", "hold = \"3s\""))
+}
+
 #[test]
 fn a_run_leaves_its_report_and_it_can_be_rendered_again_and_laid_over_another() {
-    let bench = Bench::new(SHORT);
+    let bench = some_seconds();
     let ran = end(bench.din(&["run", "test.toml", "--out", "run"]));
     assert!(ran.stdout.contains("report         run/report.html"), "{}", ran.stdout);
     let first = fs::read_to_string(bench.path("run/report.html")).unwrap();
@@ -41,7 +46,7 @@ fn a_run_leaves_its_report_and_it_can_be_rendered_again_and_laid_over_another() 
 /// A gateway that drops every third answer: the worst device's frames are those of its row.
 #[test]
 fn the_worst_device_is_kept_frame_by_frame() {
-    let bench = Bench::new(SHORT);
+    let bench = some_seconds();
     let drops = "gateway.faults.dropped_replies=30%";
     let ran = end(bench.din(&["run", "test.toml", "--out", "run", "--quiet", "--set", drops]));
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
