@@ -6,20 +6,26 @@
 //! [`Outage`], a link that is down for a while.
 //!
 //! An [`Impairer`] sees the packets of one stream in the order in which they enter and says of each
-//! what becomes of it. The same settings, seed and packets have the same fates.
+//! what becomes of it. The same settings, seed and packets have the same fates. A [`Path`] is the way of one
+//! device's packets in one direction over a whole run: impairments and [`Trace`]s of what once happened,
+//! each from its moment on.
 
 mod delay;
 mod impairer;
 mod loss;
 mod netem;
+mod path;
 mod preset;
 mod random;
+mod trace;
 
 pub use delay::{Delay, Distribution};
 pub use impairer::{Cause, Delivery, Fate, Impairer};
 pub use loss::Loss;
 pub use netem::NotNetem;
+pub use path::{Course, Path, Traced};
 pub use preset::Preset;
+pub use trace::{Direction, Point, Stream, Trace, TraceError};
 
 use std::time::Duration;
 
