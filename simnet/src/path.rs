@@ -13,7 +13,7 @@ use crate::{Cause, Delivery, Direction, Fate, Impairer, Impairment, Trace};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Course {
     /// Everything is decided at random.
-    Impaired(Impairment),
+    Impaired(Box<Impairment>),
     /// What happens has happened before.
     Traced(Traced),
 }
@@ -32,13 +32,19 @@ pub struct Traced {
 impl Course {
     /// Whether packets pass untouched.
     pub fn is_clear(&self) -> bool {
-        matches!(self, Self::Impaired(impairment) if *impairment == Impairment::default())
+        matches!(self, Self::Impaired(impairment) if **impairment == Impairment::default())
     }
 }
 
 impl Default for Course {
     fn default() -> Self {
-        Self::Impaired(Impairment::default())
+        Self::Impaired(Box::default())
+    }
+}
+
+impl From<Impairment> for Course {
+    fn from(impairment: Impairment) -> Self {
+        Self::Impaired(Box::new(impairment))
     }
 }
 
@@ -58,7 +64,7 @@ pub struct Path {
 
 #[derive(Debug)]
 enum Now {
-    Impaired(Impairer),
+    Impaired(Box<Impairer>),
     Traced { traced: Traced, offset: Duration, begin: Moment },
 }
 
@@ -73,7 +79,7 @@ impl Path {
         seed: u64,
     ) -> Self {
         let mut to_come: Vec<_> = courses.iter().rev().cloned().collect();
-        let impairer = Impairer::new(Impairment::default(), seed);
+        let impairer = Box::new(Impairer::new(Impairment::default(), seed));
         let first = to_come.pop().map(|(_, course)| course).unwrap_or_default();
         let mut path = Self { to_come, now: Now::Impaired(impairer), direction, rank, seed, begin };
         path.turn(first, begin);
@@ -83,9 +89,9 @@ impl Path {
     /// Another course from `at` on.
     fn turn(&mut self, course: Course, at: Moment) {
         match (course, &mut self.now) {
-            (Course::Impaired(impairment), Now::Impaired(impairer)) => impairer.change(impairment),
+            (Course::Impaired(impairment), Now::Impaired(impairer)) => impairer.change(*impairment),
             (Course::Impaired(impairment), Now::Traced { .. }) => {
-                self.now = Now::Impaired(Impairer::new(impairment, self.seed));
+                self.now = Now::Impaired(Box::new(Impairer::new(*impairment, self.seed)));
             }
             (Course::Traced(traced), _) => {
                 let streams = traced.trace.streams();
@@ -138,7 +144,7 @@ mod tests {
     fn delayed(millis: u64) -> Course {
         let time = Duration::from_millis(millis);
         let delay = Delay { time, ..Delay::default() };
-        Course::Impaired(Impairment { delay, ..Impairment::default() })
+        Impairment { delay, ..Impairment::default() }.into()
     }
 
     fn latenesses(path: &mut Path, at: &[u64]) -> Vec<Option<u128>> {
@@ -158,7 +164,7 @@ mod tests {
         let lossy = Impairment { loss: Loss::Random(1.0), ..Impairment::default() };
         let courses = [
             (ms(0), delayed(5)),
-            (ms(1000), Course::Impaired(lossy)),
+            (ms(1000), lossy.into()),
             (ms(2000), traced(false, false)),
             (ms(3000), delayed(9)),
         ];
@@ -194,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_fates_over_a_change() {
-        let preset = |name| Course::Impaired(Preset::by_name(name).unwrap().impairment);
+        let preset = |name| Course::from(Preset::by_name(name).unwrap().impairment);
         let courses = [(ms(0), preset("wifi-busy")), (ms(30_000), preset("lte-drive"))];
         let fates = |seed| {
             let mut path = Path::new(&courses, Direction::Down, 0, ms(0), seed);

@@ -101,7 +101,8 @@ impl Stream {
 fn length(points: &[Point]) -> Duration {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Duration::ZERO };
     let steps = u32::try_from(points.len() - 1).unwrap_or(u32::MAX);
-    last.at + (last.at - first.at).checked_div(steps).unwrap_or(Duration::from_millis(60))
+    let span = last.at.saturating_sub(first.at);
+    last.at + span.checked_div(steps).unwrap_or(Duration::from_millis(60))
 }
 
 impl Trace {
@@ -193,6 +194,9 @@ impl Trace {
     }
 
     /// The trace as it is written.
+    ///
+    /// # Errors
+    /// When `out` fails.
     pub fn write(&self, mut out: impl io::Write) -> io::Result<()> {
         let several = self.streams.len() > 1;
         writeln!(out, "t_ms,direction,delay_ms{}", if several { ",stream" } else { "" })?;
