@@ -60,6 +60,7 @@ fn call(device: u32, socket: UdpSocket) -> Arc<Call> {
         first_due: Moment::START + FRAME * device / 500,
         leave: Moment::from_nanos(u64::MAX),
         talkspurts: Talkspurts::Endless,
+        ways: None,
     }))
 }
 

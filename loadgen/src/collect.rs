@@ -310,6 +310,7 @@ mod tests {
         let sent = PacerReport {
             phases: vec![sends; 2],
             largest_lag: Duration::ZERO,
+            impairment_lag: times(),
             priority: platform::Priority::Ordinary,
         };
         let arrivals = crate::media::listener::PhaseArrivals {

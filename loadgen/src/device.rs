@@ -27,7 +27,8 @@ use crate::media::call_registry::CallRegistry;
 use crate::media::listener::Listener;
 use crate::media::pacer::Pacer;
 use crate::media::talkspurt::Talkspurts;
-use crate::scenario::{Ending, Group, Talk};
+use crate::media::ways::Ways;
+use crate::scenario::{Ending, Group, Network, Talk};
 use crate::schedule::PlannedCall;
 use crate::traits::{DeviceTraits, Population};
 use crate::turn_book::TurnBook;
@@ -54,6 +55,8 @@ pub struct Fleet {
     pub key: Option<SignatureKey>,
     /// What the devices are like.
     pub groups: Vec<Group>,
+    /// The simulated network of each group over the run; `None`: it never has one.
+    pub networks: Vec<Option<Vec<(Moment, Network)>>>,
     /// What they say.
     pub voices: Vec<Arc<Voice>>,
     /// What their traits are drawn from.
@@ -325,6 +328,15 @@ async fn open_media(
         Talk::FullDuplex => Talkspurts::Endless,
         Talk::HalfDuplex(_) | Talk::Silent => Talkspurts::in_turns(),
     };
+    let first_due = traits.first_due(fleet.clock.now() + LEAD, frame);
+    let ways = fleet.networks[traits.group].as_ref().map(|networks| {
+        let rank = fleet.population.members.of(planned.device).rank as usize;
+        // Another seed for each device and each of its calls; odd constants spread the bits.
+        let seed = fleet.population.seed
+            ^ u64::from(planned.device + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ planned.arrive.as_nanos().wrapping_mul(0xD1B5_4A32_D192_ED03);
+        Box::new(Ways::new(networks, rank, first_due, seed))
+    });
     Ok(Arc::new(Call::new(CallParts {
         device: planned.device,
         socket,
@@ -335,9 +347,10 @@ async fn open_media(
         downlink_rate: grant.downlink.sample_rate,
         speech: Speech::new(&fleet.voices, traits.voice, traits.clip_offset),
         voice: Arc::clone(&fleet.voices[traits.voice]),
-        first_due: traits.first_due(fleet.clock.now() + LEAD, frame),
+        first_due,
         leave: planned.leave,
         talkspurts,
+        ways,
     })))
 }
 
@@ -356,7 +369,8 @@ async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 async fn drain(fleet: &Fleet, call: &Call) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let until = fleet.clock.now() + fleet.drain;
-    while call.answered() < call.sent() && fleet.clock.now() < until {
+    let lost = || call.ways.as_ref().map_or(0, |ways| ways.lost());
+    while call.answered() + lost() < call.sent() && fleet.clock.now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -201,6 +201,7 @@ fn call(plan: &FloorPlan, device: u32, mirror: &Mirror, voice: &Arc<Voice>) -> i
         first_due,
         leave: first_due + plan.length,
         talkspurts: Talkspurts::Endless,
+        ways: None,
     }))
 }
 

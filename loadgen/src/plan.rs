@@ -114,6 +114,9 @@ fn write_devices(out: &mut String, scenario: &Scenario, voices: &Voices) -> std:
             group.talk,
             voices.len()
         )?;
+        if !group.network.is_clear() {
+            writeln!(out, "  {:<11} behind a simulated network: {}", "", group.network.said)?;
+        }
     }
     Ok(())
 }

@@ -180,7 +180,9 @@ pub fn thresholds_for_foreign(scenario: &Scenario) -> Result<(), PreflightError>
 /// # Errors
 /// [`PreflightError::AbsentGateway`] names the first one.
 pub fn actions_for_foreign(scenario: &Scenario) -> Result<(), PreflightError> {
-    let own = |action: &&Action| !matches!(action.what, What::DropDevices { .. });
+    let own = |action: &&Action| {
+        !matches!(action.what, What::DropDevices { .. } | What::ChangeNetwork { .. })
+    };
     match scenario.actions.iter().find(own) {
         Some(Action { at, what, .. }) => {
             let action = format!("{}, {what}", shown_duration(*at));

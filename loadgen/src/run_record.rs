@@ -166,6 +166,7 @@ fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
         .and_then(|cpu| cpu.statistic(Statistic::Mean))
         .unwrap_or(0.0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let impairment_lag = performed.sent.impairment_lag.statistic(Statistic::Quantile(0.99));
     Evidence {
         frames_planned: count(Metric::FramesPlanned),
         frames_sent: count(Metric::FramesSent),
@@ -177,6 +178,7 @@ fn evidence(scenario: &Scenario, performed: &Performed) -> Evidence {
         decodes_left_out: performed.decodes_left_out,
         frame: scenario.shortest_frame().as_duration(),
         send_lag_p99: p99(Metric::SendLag),
+        impairment_lag_p99: impairment_lag.map(|millis| Duration::from_secs_f64(millis / 1e3)),
         send_lag_max: performed.sent.largest_lag,
         receive_drops: performed.received.kernel_drops,
         generator_cpu_percent: cpu,

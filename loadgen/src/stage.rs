@@ -27,7 +27,7 @@ use crate::media::pacer::{Pacer, PacerReport, WARM_UP};
 use crate::preflight;
 use crate::progress::Progress;
 use crate::run::{RunError, system};
-use crate::scenario::{Backend, Scenario};
+use crate::scenario::{Action, Backend, Group, Network, Scenario, networks};
 use crate::schedule::Schedule;
 use crate::telemetry::AT_LAST;
 use crate::timeline::Timeline;
@@ -224,6 +224,7 @@ impl Stage<'_> {
             mqtt: self.mqtt,
             key,
             groups: devices.groups.clone(),
+            networks: impaired(&devices.groups, &self.scenario.actions),
             population: Population::of(self.scenario, &self.voices),
             voices: std::mem::take(&mut self.voices.all),
             turns: Mutex::new(TurnBook::new(schedule.segments.clone())),
@@ -237,6 +238,15 @@ impl Stage<'_> {
         };
         Ok((Arc::new(fleet), checker))
     }
+}
+
+/// The simulated network of each group over the run; `None` where nothing ever touches a packet.
+fn impaired(groups: &[Group], actions: &[Action]) -> Vec<Option<Vec<(Moment, Network)>>> {
+    let of = |group: &Group| {
+        let networks = networks(&group.name, &group.network, actions);
+        networks.iter().any(|(_, network)| !network.is_clear()).then_some(networks)
+    };
+    groups.iter().map(of).collect()
 }
 
 impl Stage<'_> {

@@ -77,7 +77,7 @@ impl Stagehand {
             let at = Moment::START + action.at;
             let deed = |at, what| Deed { at, action: index, what };
             match &action.what {
-                What::DropDevices { .. } => {}
+                What::DropDevices { .. } | What::ChangeNetwork { .. } => {}
                 What::SetFaults { lasting, .. } => {
                     let faults = |at| Box::new(in_force(actions, base, at));
                     let first =
@@ -101,7 +101,7 @@ impl Stagehand {
             at_ms: millis(action.at),
             done_ms: None,
             outcome: None,
-            ok: matches!(action.what, What::DropDevices { .. }),
+            ok: matches!(action.what, What::DropDevices { .. } | What::ChangeNetwork { .. }),
         });
         Self { deeds: deeds.into(), doing: None, records: records.collect() }
     }

@@ -98,6 +98,7 @@ fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
         first_due: clock.now() + Duration::from_micros(20_000 + u64::from(device) * 2_300),
         leave: Moment::from_nanos(u64::MAX),
         talkspurts: Talkspurts::Endless,
+        ways: None,
     }))
 }
 

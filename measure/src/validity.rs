@@ -74,6 +74,8 @@ pub struct Evidence {
     pub frame: Duration,
     /// The 99th percentile of the send lag; `None` when nothing was sent.
     pub send_lag_p99: Option<Duration>,
+    /// How late packets were let go that the simulated network held, p99; `None` when it held none.
+    pub impairment_lag_p99: Option<Duration>,
     /// The largest send lag after the first second, which is warm-up.
     pub send_lag_max: Duration,
     /// Datagrams that the kernel dropped on the generator's own sockets.
@@ -209,6 +211,16 @@ fn generator_was_in_time(evidence: &Evidence, broken: &mut Broken) {
             millis(allowed)
         );
         broken.add("send_lag_p99", State::Invalid, text);
+    }
+    if let Some(lag) = evidence.impairment_lag_p99
+        && lag > allowed
+    {
+        let text = format!(
+            "the simulated network was late: impairment lag p99 {}, allowed is {} (5 % of the frame, at least 1 ms); packets had more delay than it says",
+            millis(lag),
+            millis(allowed)
+        );
+        broken.add("impairment_lag_p99", State::Invalid, text);
     }
     if !evidence.actions_not_done.is_empty() {
         let text = format!("not done: {}", evidence.actions_not_done.join("; "));
@@ -355,6 +367,7 @@ mod tests {
             decodes_left_out: 0,
             frame: Duration::from_millis(60),
             send_lag_p99: Some(Duration::from_micros(2_999)),
+            impairment_lag_p99: Some(Duration::from_micros(2_999)),
             send_lag_max: Duration::from_millis(60),
             receive_drops: 0,
             generator_cpu_percent: 160.0,
@@ -406,6 +419,11 @@ mod tests {
             (Evidence { turn_lag_p99: Some(ms(21)), ..good() }, "turn_lag", State::Suspect),
             (Evidence { decodes_left_out: 1, ..good() }, "decodes_left_out", State::Suspect),
             (Evidence { send_lag_p99: Some(ms(4)), ..good() }, "send_lag_p99", State::Invalid),
+            (
+                Evidence { impairment_lag_p99: Some(ms(4)), ..good() },
+                "impairment_lag_p99",
+                State::Invalid,
+            ),
             (Evidence { send_lag_max: ms(61), ..good() }, "send_lag_max", State::Invalid),
             (Evidence { receive_drops: 1, ..good() }, "receive_drops", State::Suspect),
             (Evidence { generator_cpu_percent: 161.0, ..good() }, "generator_cpu", State::Suspect),
@@ -449,6 +467,7 @@ mod tests {
             frames_sent: 0,
             sessions_failed: 50,
             send_lag_p99: None,
+            impairment_lag_p99: None,
             timer_late_p99: None,
             integrity_samples: Vec::new(),
             ..good()

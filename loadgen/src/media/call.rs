@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::talkspurt::{Talkspurt, Talkspurts};
 use super::turn_notes::TurnNotes;
+use super::ways::Ways;
 use crate::integrity::Speech;
 use crate::schedule::DeviceNumber;
 use crate::voice::Voice;
@@ -56,6 +57,8 @@ pub struct Call {
     /// The listener's name for it.
     pub(super) token: OnceLock<usize>,
     pub(super) talkspurts: Talkspurts,
+    /// The simulated network between, unless it is clear.
+    pub ways: Option<Box<Ways>>,
     /// What became of its turns, of a device that takes turns.
     pub turns: TurnNotes,
     ended_at: AtomicU64,
@@ -130,13 +133,16 @@ pub struct CallParts {
     pub leave: Moment,
     /// When the device speaks.
     pub talkspurts: Talkspurts,
+    /// See [`Call::ways`].
+    pub ways: Option<Box<Ways>>,
 }
 
 impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
         let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
-        let CallParts { downlink_frame, downlink_rate, speech, voice, talkspurts, .. } = parts;
+        let CallParts { downlink_frame, downlink_rate, speech, voice, talkspurts, ways, .. } =
+            parts;
         Self {
             device,
             socket,
@@ -152,6 +158,7 @@ impl Call {
             uplink_done: Notify::new(),
             token: OnceLock::new(),
             talkspurts,
+            ways,
             turns: TurnNotes::new(),
             ended_at: AtomicU64::new(STILL_OPEN),
             last_packet: AtomicU64::new(0),
@@ -375,6 +382,7 @@ pub(crate) mod tests {
             first_due,
             leave: first_due + Duration::from_secs(1),
             talkspurts: Talkspurts::Endless,
+            ways: None,
         })
     }
 

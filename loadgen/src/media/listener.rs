@@ -24,6 +24,7 @@ use super::delays::{Delays, Room};
 use super::downlink::{Downlink, What};
 use super::experience::Experienced;
 use super::interval::{Interval, Intervals, intervals};
+use super::ways::OnTheWay;
 use crate::schedule::{DeviceNumber, PhaseTimes};
 
 pub use super::answer_record::PhaseArrivals;
@@ -148,6 +149,7 @@ impl Listener {
             room: Room::default(),
             free: Vec::new(),
             batch: ReceiveBatch::new(BATCH),
+            on_the_way: OnTheWay::default(),
             recorder: AnswerRecorder::new(phases, recorder, Arc::clone(&answered)),
             heard: Heard {
                 calls: Vec::new(),
@@ -237,6 +239,8 @@ struct ListenerThread {
     /// Tokens whose call has left.
     free: Vec<usize>,
     batch: ReceiveBatch,
+    /// Read, and still held by the simulated network.
+    on_the_way: OnTheWay,
     recorder: AnswerRecorder,
     heard: Heard,
 }
@@ -245,11 +249,16 @@ impl ListenerThread {
     fn run(mut self) -> (ListenerReport, Interval<3>) {
         let mut events = Events::with_capacity(256);
         while !self.shared.stop.load(Ordering::Relaxed) {
+            // What arrived before this moment is among the events: whatever is held until then goes
+            // on after them, in the order of arrival.
+            let looked = self.clock.now();
+            let wait = self.on_the_way.next().map_or(WAIT, |next| next.since(looked).min(WAIT));
             // A wait cannot fail with valid arguments; if it did, the orders are still looked at.
-            let _ = self.shared.poller.wait(&mut events, WAIT);
+            let _ = self.shared.poller.wait(&mut events, wait);
             for token in events.tokens().filter(|&token| token != WAKER) {
                 self.read(usize::try_from(token).expect("tokens are indices"));
             }
+            self.hear_arrived(looked);
             self.follow_orders();
             let now = self.clock.now();
             self.track_offset(now);
@@ -291,6 +300,7 @@ impl ListenerThread {
         let Some(&token) = call.token.get() else { return };
         // What the kernel has received in time counts, whenever it is read.
         while self.read(token) {}
+        self.hear_arrived(self.clock.now());
         if let Some(downlink) = self.downlinks[token].take() {
             self.close(downlink);
             self.free.push(token);
@@ -356,32 +366,30 @@ impl ListenerThread {
         }
         for received in self.batch.received() {
             let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
-            if !downlink.call.is_answered() {
-                downlink.follow_turns(&mut self.heard.pdv);
-            }
-            let heard = downlink.hear(received.datagram.payload_mut(), at);
-            let times = Times { planned: heard.planned, at, read: now };
-            self.recorder.note(&heard.what, times, &downlink.call);
-            if let Some(opus) = heard.opus {
-                let shape = PacketShape::parse(opus);
-                downlink.key.opened(shape.is_ok(), at);
-                let right = downlink.call.downlink_frame.as_duration();
-                match shape {
-                    Err(_) => self.recorder.undecipherable(heard.planned),
-                    Ok(shape) if shape.duration() != right => {
-                        self.recorder.wrong_duration(heard.planned);
-                    }
-                    Ok(_) => {
-                        let frame = match heard.what {
-                            What::Answer { frame, .. } => Some(frame),
-                            What::Again | What::Speech { .. } | What::Foreign => None,
-                        };
-                        self.checker.offer(&downlink.call, frame, opus);
-                    }
-                }
+            let bytes = received.datagram.payload_mut();
+            if let Some(ways) = &downlink.call.ways {
+                self.on_the_way.enter(&downlink.call, ways, bytes, at, now.since(at));
+            } else {
+                let (heard, recorder) = (&mut self.heard, &mut self.recorder);
+                hear(downlink, heard, recorder, &self.checker, bytes, at, now);
             }
         }
         true
+    }
+
+    /// Hears what the simulated network has held until `now`. What is held of a call that is over
+    /// is gone with it.
+    fn hear_arrived(&mut self, now: Moment) {
+        while let Some(mut held) = self.on_the_way.arrived(now) {
+            let token = held.call.token.get().copied();
+            let downlink = token.and_then(|token| self.downlinks.get_mut(token)?.as_mut());
+            if let Some(downlink) = downlink.filter(|one| Arc::ptr_eq(&one.call, &held.call)) {
+                let read = held.at + held.read_lag;
+                let (heard, recorder) = (&mut self.heard, &mut self.recorder);
+                hear(downlink, heard, recorder, &self.checker, &mut held.bytes, held.at, read);
+            }
+            self.on_the_way.reuse(held.bytes);
+        }
     }
 
     fn finish(mut self) -> (ListenerReport, Interval<3>) {
@@ -406,6 +414,39 @@ impl ListenerThread {
             refused: heard.refused,
         };
         (report, last)
+    }
+}
+
+/// A packet arrived at `at` and was read at `read`.
+fn hear(
+    downlink: &mut Downlink,
+    notes: &mut Heard,
+    recorder: &mut AnswerRecorder,
+    checker: &CheckerInbox,
+    bytes: &mut [u8],
+    at: Moment,
+    read: Moment,
+) {
+    if !downlink.call.is_answered() {
+        downlink.follow_turns(&mut notes.pdv);
+    }
+    let heard = downlink.hear(bytes, at);
+    let times = Times { planned: heard.planned, at, read };
+    recorder.note(&heard.what, times, &downlink.call);
+    let Some(opus) = heard.opus else { return };
+    let shape = PacketShape::parse(opus);
+    downlink.key.opened(shape.is_ok(), at);
+    let right = downlink.call.downlink_frame.as_duration();
+    match shape {
+        Err(_) => recorder.undecipherable(heard.planned),
+        Ok(shape) if shape.duration() != right => recorder.wrong_duration(heard.planned),
+        Ok(_) => {
+            let frame = match heard.what {
+                What::Answer { frame, .. } => Some(frame),
+                What::Again | What::Speech { .. } | What::Foreign => None,
+            };
+            checker.offer(&downlink.call, frame, opus);
+        }
     }
 }
 

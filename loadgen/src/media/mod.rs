@@ -24,4 +24,5 @@ pub mod speech_stream;
 pub mod talkspurt;
 pub mod turn_notes;
 pub mod uplink;
+pub mod ways;
 pub mod wheel;

@@ -12,12 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use measure::{Distribution, Quantity};
 use platform::{Clock, Priority, prioritise_thread};
 use protocol::Moment;
 
+use super::call::Call;
 use super::interval::{Interval, Intervals, intervals};
 use super::send_record::SendRecorder;
 use super::uplink::Uplink;
+use super::ways::{nearest_slot, turn_bit};
 use super::wheel::SlotWheel;
 use crate::schedule::PhaseTimes;
 
@@ -47,6 +50,8 @@ pub struct PacerReport {
     pub phases: Vec<PhaseSends>,
     /// The largest send lag after [`WARM_UP`].
     pub largest_lag: Duration,
+    /// How late packets were let go that the simulated network held.
+    pub impairment_lag: Distribution,
     /// How much before others the thread ran.
     pub priority: Priority,
 }
@@ -73,6 +78,10 @@ impl Pacer {
             spin,
             wheel: SlotWheel::new(),
             due: Vec::new(),
+            held: SlotWheel::new(),
+            arriving: Vec::new(),
+            spare: Vec::new(),
+            impairment_lag: Distribution::new(Quantity::Time),
             shared: Arc::clone(&shared),
         };
         let thread =
@@ -114,9 +123,23 @@ struct PacerThread {
     wheel: SlotWheel<Uplink>,
     /// Empty between two rounds; has room for all.
     due: Vec<Uplink>,
+    /// Sent by their devices, and still held by the simulated network.
+    held: SlotWheel<Held>,
+    /// Empty between two rounds.
+    arriving: Vec<Held>,
+    /// Buffers to be used again.
+    spare: Vec<Vec<u8>>,
+    impairment_lag: Distribution,
     shared: Arc<Shared>,
     recorder: SendRecorder,
     spin: Duration,
+}
+
+/// A packet that the simulated network holds.
+struct Held {
+    call: Arc<Call>,
+    bytes: Vec<u8>,
+    at: Moment,
 }
 
 /// How to wait for what is due next.
@@ -148,7 +171,8 @@ impl PacerThread {
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.admit();
             let horizon = self.clock.now() + IDLE;
-            let wait = Wait::until(self.wheel.next_due(horizon), horizon, self.spin);
+            let next = [self.wheel.next_due(horizon), self.held.next_due(horizon)];
+            let wait = Wait::until(next.into_iter().flatten().min(), horizon, self.spin);
             self.clock.sleep_until(wait.sleep_until);
             let mut now = self.clock.now();
             while now < wait.spin_until {
@@ -159,6 +183,7 @@ impl PacerThread {
             self.wheel.take_due(now, &mut self.due);
             let mut due = mem::take(&mut self.due);
             // Send first and seal afterwards: the next in line should not wait for a cipher.
+            self.let_go(now);
             for uplink in &mut due {
                 self.send(uplink);
             }
@@ -169,7 +194,7 @@ impl PacerThread {
             self.due = due;
         }
         let (phases, largest_lag, last) = self.recorder.finish(self.clock.now());
-        (PacerReport { phases, largest_lag, priority }, last)
+        (PacerReport { phases, largest_lag, impairment_lag: self.impairment_lag, priority }, last)
     }
 
     fn admit(&mut self) {
@@ -199,6 +224,12 @@ impl PacerThread {
         let sending = self.clock.now();
         let lag = sending.since(due);
         call.note_sending(uplink.frame(), lag);
+        if call.ways.is_some() {
+            let call = Arc::clone(call);
+            self.recorder.sent(due, lag, call.is_answered());
+            self.enter(&call, uplink.datagram(), due, sending);
+            return;
+        }
         let mut outcome = call.socket.send(uplink.datagram());
         if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
             // The kernel reports the refusal of an earlier datagram and sends nothing; the report
@@ -213,16 +244,66 @@ impl PacerThread {
         }
         self.recorder.sent(due, lag, call.is_answered());
     }
+
+    /// The simulated network takes a packet that its device has sent: loses it, passes it on at once
+    /// or holds it.
+    fn enter(&mut self, call: &Arc<Call>, datagram: &[u8], due: Moment, sending: Moment) {
+        let Some(ways) = &call.ways else { return };
+        // By the plan: the same seed gives the same fates, and the generator's lag is not part of it.
+        let fate = ways.up(due, datagram.len());
+        for delivery in [fate.delivery, fate.copy].into_iter().flatten() {
+            let at = nearest_slot(delivery.at);
+            if at <= sending && delivery.turned_bit.is_none() {
+                self.pass_on(call, datagram);
+                continue;
+            }
+            let mut bytes = self.spare.pop().unwrap_or_default();
+            bytes.clear();
+            bytes.extend_from_slice(datagram);
+            turn_bit(&mut bytes, delivery);
+            self.held.insert(at, Held { call: Arc::clone(call), bytes, at });
+        }
+    }
+
+    /// Sends what the simulated network has held until `now`.
+    fn let_go(&mut self, now: Moment) {
+        self.held.take_due(now, &mut self.arriving);
+        let mut arriving = mem::take(&mut self.arriving);
+        // After a stop of this thread several slots are due at once, each with its own moment.
+        arriving.sort_by_key(|held| held.at);
+        for Held { call, bytes, at } in arriving.drain(..) {
+            let lag = self.clock.now().since(at);
+            self.impairment_lag.record(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX));
+            self.pass_on(&call, &bytes);
+            self.spare.push(bytes);
+        }
+        self.arriving = arriving;
+    }
+
+    /// Sends to the gateway what its device sent before.
+    fn pass_on(&mut self, call: &Call, bytes: &[u8]) {
+        let mut outcome = call.socket.send(bytes);
+        if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
+            self.recorder.refused(self.clock.now());
+            outcome = call.socket.send(bytes);
+        }
+        if outcome.is_err() {
+            self.recorder.failed(self.clock.now());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::call::Call;
     use crate::media::call::tests::call_to;
+    use crate::media::ways::Ways;
+    use crate::scenario::Network;
     use crate::scenario::Phase;
+    use crate::schedule::SLOT;
     use crate::voice::Voice;
     use protocol::FrameDuration;
+    use simnet::{Course, Delay, Impairment, Loss};
     use std::net::UdpSocket;
 
     fn phases() -> PhaseTimes {
@@ -330,6 +411,45 @@ mod tests {
         let sent = pacer.stop().0.phases[0].sent;
         assert!((1..17).contains(&sent), "ended long before its last frame: {sent}");
         assert_eq!(midway.sent(), sent);
+    }
+
+    #[test]
+    fn a_simulated_network_holds_loses_and_doubles_what_was_sent() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let clock = Clock::start();
+        let mut call = call_to(&peer, 1, clock.now() + Duration::from_millis(5));
+        let held = Duration::from_millis(200);
+        let uplink_is = |impairment: Impairment| Network {
+            uplink: impairment.into(),
+            downlink: Course::default(),
+            said: "test".to_owned(),
+        };
+        let delay = Delay { time: held, ..Delay::default() };
+        let twice = Impairment { delay, duplicate: 1.0, ..Impairment::default() };
+        let never = Impairment { loss: Loss::Random(1.0), ..Impairment::default() };
+        // Of 17 frames the first 10 arrive twice, the others not at all.
+        let networks = [(Moment::START, uplink_is(twice)), (call.due(10), uplink_is(never))];
+        call.ways = Some(Box::new(Ways::new(&networks, 0, call.first_due, 1)));
+        let call = Arc::new(call);
+        let pacer = Pacer::start(clock, phases(), Priority::Ordinary, Duration::ZERO).unwrap();
+        pacer.join(uplink(&call));
+        let mut bytes = [0; 100];
+        for copy in 0..20 {
+            let length = peer.recv(&mut bytes).unwrap();
+            let (header, _) = call.cipher.open(&mut bytes[..length]).unwrap();
+            assert_eq!(header.sequence.get(), copy / 2 + 1);
+            let (due, now) = (call.due(u64::from(copy / 2)), clock.now());
+            // To half a slot of the wheel.
+            assert!(now + SLOT / 2 >= due + held, "{due:?} and {now:?}");
+        }
+        wait_until_done(&call);
+        let (report, _) = pacer.stop();
+        assert_eq!((report.phases[0].sent, call.sent()), (17, 17), "the device sent them all");
+        assert_eq!(call.ways.as_ref().unwrap().lost(), 7);
+        assert_eq!(report.impairment_lag.count(), 20);
+        peer.set_nonblocking(true).unwrap();
+        assert!(peer.recv(&mut bytes).is_err(), "nothing more");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Uplink {
     }
 
     /// The call it belongs to.
-    pub fn call(&self) -> &Call {
+    pub fn call(&self) -> &Arc<Call> {
         &self.call
     }
 

@@ -20,6 +20,13 @@
 //! do     = "gateway.fault"      # the reference gateway begins to do wrong …
 //! faults = { dropped_replies = "5%" }
 //! for    = "5s"                 # … for so long; left out: until the end
+//!
+//! [[action]]
+//! at      = "40s"
+//! do      = "network.change"    # the network between devices and gateway becomes another …
+//! network = "wifi-busy"         # … this one: as in [devices] …
+//! group   = "toys"              # … of this group; left out: of all …
+//! for     = "5s"                # … for so long; left out: until the end
 //! ```
 
 use std::fmt;
@@ -35,6 +42,7 @@ use super::ScenarioError;
 use super::duration::{self, shown};
 use super::error::suggestion;
 use super::gateway::Faults;
+use super::network::{Network, NetworkValue};
 use super::phase::{Phase, starts};
 use super::values::{HOUR, MS, Share, Within};
 
@@ -66,6 +74,15 @@ pub enum What {
     SetFaults {
         /// Which.
         faults: Box<Faults>,
+        /// For how long; `None`: until the end.
+        lasting: Option<Duration>,
+    },
+    /// The network between devices and gateway becomes another.
+    ChangeNetwork {
+        /// The group whose network it is; `None`: of all devices.
+        group: Option<String>,
+        /// What it becomes.
+        network: Box<Network>,
         /// For how long; `None`: until the end.
         lasting: Option<Duration>,
     },
@@ -122,6 +139,17 @@ impl fmt::Display for What {
                 write!(f, "faults for {}: {faults}", shown(*lasting))
             }
             Self::SetFaults { faults, lasting: None } => write!(f, "faults to the end: {faults}"),
+            Self::ChangeNetwork { group, network, lasting } => {
+                let said = if network.is_clear() { "clear" } else { &network.said };
+                match group {
+                    Some(group) => write!(f, "the network of group {group} becomes {said}")?,
+                    None => write!(f, "the network becomes {said}")?,
+                }
+                match lasting {
+                    Some(lasting) => write!(f, " for {}", shown(*lasting)),
+                    None => Ok(()),
+                }
+            }
             Self::RestartGateway { how, down, comeback } => {
                 let how = match how {
                     RestartHow::Stop => "stopped",
@@ -166,7 +194,13 @@ pub(super) struct ActionTable {
     /// `gateway.fault`: what the reference gateway does wrong, as in `[gateway.faults]`.
     #[schemars(with = "Option<Faults>")]
     faults: Option<Spanned<Faults>>,
-    /// `gateway.fault`: for how long, `100ms` to `1h`; default: until the end.
+    /// `network.change`: what the network becomes, as in `[devices]`; `{}` is one that does nothing.
+    #[schemars(with = "Option<NetworkValue>")]
+    network: Option<Spanned<NetworkValue>>,
+    /// `network.change`: the group whose network it is; default: that of all devices.
+    #[schemars(with = "Option<String>")]
+    pub(super) group: Option<Spanned<String>>,
+    /// `gateway.fault`, `network.change`: for how long, `100ms` to `1h`; default: until the end.
     #[schemars(with = "Option<Within<{ 100 * MS }, HOUR>>")]
     r#for: Option<Spanned<Within<{ 100 * MS }, HOUR>>>,
     /// `gateway.restart`: `stop` or `kill`; default: `stop`.
@@ -189,6 +223,9 @@ enum Do {
     /// The reference gateway is taken down and put up again.
     #[serde(rename = "gateway.restart")]
     GatewayRestart,
+    /// The network between devices and gateway becomes another.
+    #[serde(rename = "network.change")]
+    NetworkChange,
 }
 
 /// Something wrong with an action: where, what, and what to do.
@@ -223,7 +260,7 @@ pub(super) fn actions(
     let mut actions: Vec<(Action, Range<usize>)> = Vec::new();
     for table in tables {
         let span = table.r#do.span();
-        let action = table.checked(phases).map_err(shown_at)?;
+        let action = table.checked(path, phases).map_err(shown_at)?;
         if let Some(name) = &action.0.name
             && actions.iter().any(|(before, _)| before.name.as_ref() == Some(name))
         {
@@ -243,7 +280,7 @@ fn check_restarts(actions: &[(Action, Range<usize>)]) -> Result<(), Wrong> {
     let mut up_at = Duration::ZERO;
     for (action, span) in actions {
         match &action.what {
-            What::DropDevices { .. } => {}
+            What::DropDevices { .. } | What::ChangeNetwork { .. } => {}
             _ if action.at < up_at => {
                 let at = shown(action.at);
                 let message = format!("at {at} the gateway is down until {}", shown(up_at));
@@ -257,9 +294,30 @@ fn check_restarts(actions: &[(Action, Range<usize>)]) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// For how long an action lasts that begins at `at` in a run that ends at `end`.
+fn lasting(
+    said: Option<&Spanned<Within<{ 100 * MS }, HOUR>>>,
+    at: Duration,
+    end: Duration,
+) -> Result<Option<Duration>, Wrong> {
+    let Some(said) = said else { return Ok(None) };
+    let lasting = said.get_ref().get();
+    if at + lasting > end {
+        let message = format!(
+            "it begins at {} and lasts {}, and the run ends at {}",
+            shown(at),
+            shown(lasting),
+            shown(end)
+        );
+        let help = "make it shorter, or leave `for` out: until the end";
+        return Err(Wrong::new(said.span(), message, help));
+    }
+    Ok(Some(lasting))
+}
+
 impl ActionTable {
     /// The action, and where its name stands.
-    fn checked(self, phases: &[Phase]) -> Result<(Action, Range<usize>), Wrong> {
+    fn checked(self, path: &Path, phases: &[Phase]) -> Result<(Action, Range<usize>), Wrong> {
         let at = moment(self.at.get_ref(), phases)
             .map_err(|(message, help)| Wrong::new(self.at.span(), message, help))?;
         let end: Duration = phases.iter().map(Phase::length).sum();
@@ -284,21 +342,16 @@ impl ActionTable {
                 let example = "{ dropped_replies = \"5%\" }";
                 let faults = self.faults.ok_or_else(|| missing("faults", example))?;
                 check_switchable(&faults)?;
-                let lasting = self.r#for.map(|lasting| (lasting.span(), lasting.get_ref().get()));
-                if let Some((span, lasting)) = &lasting
-                    && at + *lasting > end
-                {
-                    let message = format!(
-                        "it begins at {} and lasts {}, and the run ends at {}",
-                        shown(at),
-                        shown(*lasting),
-                        shown(end)
-                    );
-                    let help = "make it shorter, or leave `for` out: until the end";
-                    return Err(Wrong::new(span.clone(), message, help));
-                }
-                let lasting = lasting.map(|(_, lasting)| lasting);
+                let lasting = lasting(self.r#for.as_ref(), at, end)?;
                 What::SetFaults { faults: Box::new(faults.into_inner()), lasting }
+            }
+            Do::NetworkChange => {
+                let network = self.network.ok_or_else(|| missing("network", "\"wifi-busy\""))?;
+                let lasting = lasting(self.r#for.as_ref(), at, end)?;
+                let wrong = |(what, help)| Wrong::new(network.span(), what, help);
+                let made = network.get_ref().network(path).map_err(wrong)?;
+                let group = self.group.map(Spanned::into_inner);
+                What::ChangeNetwork { group, network: Box::new(made), lasting }
             }
             Do::GatewayRestart => {
                 let down = self.down.map_or(second, |down| down.into_inner().get());
@@ -322,7 +375,9 @@ impl ActionTable {
                 &[Do::DevicesDrop, Do::GatewayRestart],
             ),
             ("faults", self.faults.as_ref().map(Spanned::span), &[Do::GatewayFault]),
-            ("for", self.r#for.as_ref().map(Spanned::span), &[Do::GatewayFault]),
+            ("for", self.r#for.as_ref().map(Spanned::span), &[Do::GatewayFault, Do::NetworkChange]),
+            ("network", self.network.as_ref().map(Spanned::span), &[Do::NetworkChange]),
+            ("group", self.group.as_ref().map(Spanned::span), &[Do::NetworkChange]),
             ("how", self.how.as_ref().map(Spanned::span), &[Do::GatewayRestart]),
             ("down", self.down.as_ref().map(Spanned::span), &[Do::GatewayRestart]),
         ];
@@ -345,6 +400,7 @@ impl Do {
             Self::DevicesDrop => "devices.drop",
             Self::GatewayFault => "gateway.fault",
             Self::GatewayRestart => "gateway.restart",
+            Self::NetworkChange => "network.change",
         }
     }
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use super::duration::Span;
+use super::network::{Network, NetworkValue};
 use super::talk::{Talk, TalkValue};
 use super::values::{Share, whole};
 use super::{Backend, Devices, Group, MAX_DEVICES, Phasing, ScenarioError};
@@ -118,6 +119,10 @@ device_tables! {
     /// a table that says how turns are taken; default: `full-duplex`.
     #[schemars(with = "Option<TalkValue>")]
     talk: Spanned<TalkValue>,
+    /// What the network between a device and the gateway does to audio: the name of a preset (`din
+    /// network` lists them), or a table that says it; default: nothing.
+    #[schemars(with = "Option<NetworkValue>")]
+    network: Spanned<NetworkValue>,
 }
 
 /// The devices of a scenario, from both tables.
@@ -261,7 +266,14 @@ impl Place<'_> {
             ..waits
         };
         let talk = self.talk(&name, said.talk)?;
-        Ok(Group { name, share, audio, encoder, timeouts, talk })
+        let network = match said.network {
+            None => Network::default(),
+            Some(network) => network
+                .get_ref()
+                .network(self.path)
+                .map_err(|(what, help)| self.wrong(network.span(), what, &help))?,
+        };
+        Ok(Group { name, share, audio, encoder, timeouts, talk, network })
     }
 }
 

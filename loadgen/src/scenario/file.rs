@@ -39,7 +39,7 @@ use super::action::{self, Action, ActionTable};
 use super::before::Before;
 use super::devices::{self, DevicesTable, GroupTable};
 use super::duration::{Span, shown};
-use super::error::line_of;
+use super::error::{line_of, suggestion};
 use super::gateway::GatewayTable;
 use super::generator::GeneratorTable;
 use super::phase::{self, PhaseTable};
@@ -127,6 +127,8 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let written = file.phase.span();
     let phases = phase::phases(path, &text, file.phase)?;
     check_load(path, &text, written.clone(), &phases)?;
+    let for_groups: Vec<_> =
+        file.action.get_ref().iter().filter_map(|one| one.group.clone()).collect();
     let actions = action::actions(path, &text, file.action, &phases)?;
     let most_devices = Schedule::new(&phases, &actions, file.seed.0).devices();
     if most_devices > MAX_DEVICES {
@@ -141,6 +143,13 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let backend = gateway.backend.unwrap_or(Backend::Echo);
     let before = file.before.as_ref().map(|table| Before::read(path, &text, table)).transpose()?;
     let devices = devices::devices(path, &text, file.devices, file.group, backend)?;
+    let names: Vec<&str> = devices.groups.iter().map(|one| &*one.name).collect();
+    if let Some(wrong) = for_groups.iter().find(|one| !names.contains(&one.get_ref().as_str())) {
+        let group = wrong.get_ref();
+        let message = format!("an action is for group `{group}`, and there is none");
+        let help = suggestion(group, &names);
+        return Err(ScenarioError::at(path, &text, wrong.span(), message).with_help(help));
+    }
     Ok(Scenario {
         title: if file.title.is_empty() { name.clone() } else { file.title },
         path: path.to_owned(),

@@ -13,6 +13,7 @@ mod extends;
 mod file;
 mod gateway;
 mod generator;
+mod network;
 mod overrides;
 mod phase;
 mod schema;
@@ -42,6 +43,7 @@ pub use gateway::{
     Assistant, Autoscale, AutoscalePolicy, Backend, Burn, Delays, Dispatch, Faults,
     GatewaySettings, Workers,
 };
+pub use network::{Network, networks, read_trace};
 pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
 pub use schema::json_schema;
 pub use talk::{Talk, Turns};
@@ -131,6 +133,8 @@ pub struct Group {
     pub timeouts: DeviceTimeouts,
     /// When they speak.
     pub talk: Talk,
+    /// What the network between them and the gateway does; [`What::ChangeNetwork`] changes it.
+    pub network: Network,
 }
 
 /// How the generator itself works.
@@ -168,6 +172,7 @@ impl Group {
             encoder: EncoderSettings::firmware_uplink(),
             timeouts: DeviceTimeouts::default(),
             talk: Talk::FullDuplex,
+            network: Network::default(),
         }
     }
 

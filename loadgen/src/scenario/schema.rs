@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use measure::Metric;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
+use simnet::Preset;
 
 use super::devices::{BitrateText, Count, Frame, Level, Rate as Hertz};
 use super::duration::{Span, shown};
@@ -17,6 +18,10 @@ use super::gateway::burn::{BurnTable, Burns};
 use super::gateway::delay::Delays;
 use super::gateway::pool::{AutoscalerValue, MAX_WORKERS, WorkersValue};
 use super::gateway::{Autoscale, AutoscalePolicy};
+use super::network::{
+    DistributionName, LossText, NetworkTable, NetworkValue, PresetName, RateText, WayTable,
+    WayValue,
+};
 use super::phase::Rate;
 use super::talk::{TalkValue, TurnsTable};
 use super::threshold::Written;
@@ -81,6 +86,28 @@ values! {
         { "enum": ["full-duplex", "half-duplex", "silent"] },
         generator.subschema_for::<TurnsTable>(),
     ]});
+    NetworkValue: |generator| json_schema!({ "anyOf": [
+        { "enum": Preset::all().iter().map(|preset| preset.name).collect::<Vec<_>>() },
+        generator.subschema_for::<NetworkTable>(),
+    ]});
+    WayValue: |generator| json_schema!({ "anyOf": [
+        { "enum": Preset::all().iter().map(|preset| preset.name).collect::<Vec<_>>() },
+        generator.subschema_for::<WayTable>(),
+    ]});
+    PresetName: |_| json_schema!({
+        "enum": Preset::all().iter().map(|preset| preset.name).collect::<Vec<_>>()
+    });
+    DistributionName: |_| json_schema!({
+        "enum": ["uniform", "normal", "pareto", "paretonormal"]
+    });
+    LossText: |_| json_schema!({
+        "type": "string",
+        "examples": ["1%", "gilbert-elliott(0.01, 0.3)", "pattern(...x)"]
+    });
+    RateText: |_| json_schema!({
+        "type": "string",
+        "pattern": r"^\s*[0-9.eE+-]+\s*(kbps|Mbps)$"
+    });
     WorkersValue: |_| {
         let count = json!({ "type": "integer", "minimum": 1, "maximum": MAX_WORKERS });
         let bound = |which: &str| {

@@ -143,7 +143,7 @@ pub(super) fn interrupt(
         let (ending, whose) = match action.what {
             What::DropDevices { share, comeback } => (Ending::Drop, Whose::Share(share, comeback)),
             What::RestartGateway { comeback, .. } => (Ending::LeftBehind, Whose::All(comeback)),
-            What::SetFaults { .. } => continue,
+            What::SetFaults { .. } | What::ChangeNetwork { .. } => continue,
         };
         breaks.push(Break { at, ending, whose });
     }

@@ -16,6 +16,7 @@ mod extends;
 mod hand_made;
 mod histograms;
 mod library_gates;
+mod networks;
 mod odd_gateways;
 mod pool;
 mod reports;

@@ -112,7 +112,7 @@ fn every_key_and_every_table_is_described() {
 }
 
 /// Where each table may stand, and a line that makes it one.
-const PLACES: [(&str, &str); 14] = [
+const PLACES: [(&str, &str); 18] = [
     ("Scenario", "NONSENSE"),
     ("Gateway", "[gateway]\nNONSENSE"),
     ("Assistant", "[gateway]\nassistant = { NONSENSE }"),
@@ -124,6 +124,10 @@ const PLACES: [(&str, &str); 14] = [
     ("Devices", "[devices]\nNONSENSE"),
     ("Turns", "[devices]\ntalk = { NONSENSE }"),
     ("Group", "[[group]]\nNONSENSE"),
+    ("Network", "[devices]\nnetwork = { NONSENSE }"),
+    ("Impairment", "[devices]\nnetwork = { uplink = { NONSENSE } }"),
+    ("Stall", "[devices]\nnetwork = { uplink = { stall = { NONSENSE } } }"),
+    ("Outage", "[devices]\nnetwork = { uplink = { outage = { NONSENSE } } }"),
     ("Generator", "[generator]\nNONSENSE"),
     ("Action", "[[action]]\nNONSENSE"),
     ("Threshold", "[thresholds]\n\"frames_lost\" = { NONSENSE }"),
