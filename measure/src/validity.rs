@@ -479,7 +479,13 @@ mod tests {
     fn short_frames_are_allowed_a_millisecond_and_the_worst_state_wins() {
         let frame = Duration::from_millis(20);
         let lag = Some(Duration::from_millis(1));
-        let short = Evidence { frame, send_lag_p99: lag, send_lag_max: frame, ..good() };
+        let short = Evidence {
+            frame,
+            send_lag_p99: lag,
+            impairment_lag_p99: lag,
+            send_lag_max: frame,
+            ..good()
+        };
         assert_eq!(judge(&short).state, State::Valid);
         let late = Evidence { send_lag_p99: Some(Duration::from_micros(1_001)), ..short };
         assert_eq!(judge(&late).state, State::Invalid);
