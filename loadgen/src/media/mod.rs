@@ -2,6 +2,7 @@
 //!
 //! [`call`] is what both directions of one audio session share, [`talkspurt`] when its device speaks;
 //! [`uplink`] seals frames ahead;
+//! [`ways`] is the simulated network that holds, loses and doubles datagrams of either direction;
 //! [`wheel`] and [`pacer`] send them at their planned instants from a thread of their own;
 //! [`listener`] receives the answers on another, [`downlink`] matches them ([`speech_stream`] where the
 //! gateway speaks for itself), `key_watch` judges whether they open, [`delays`] keeps how late each was; [`checker`] really decodes some of them on a third. What is measured goes into

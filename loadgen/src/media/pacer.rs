@@ -225,20 +225,11 @@ impl PacerThread {
         let lag = sending.since(due);
         call.note_sending(uplink.frame(), lag);
         if call.ways.is_some() {
-            let call = Arc::clone(call);
             self.recorder.sent(due, lag, call.is_answered());
-            self.enter(&call, uplink.datagram(), due, sending);
+            self.enter(call, uplink.datagram(), due, sending);
             return;
         }
-        let mut outcome = call.socket.send(uplink.datagram());
-        if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
-            // The kernel reports the refusal of an earlier datagram and sends nothing; the report
-            // is taken off by being read, so a second call sends.
-            self.recorder.refused(due);
-            outcome = call.socket.send(uplink.datagram());
-        }
-        if outcome.is_err() {
-            self.recorder.failed(due);
+        if !self.pass_on(call, uplink.datagram(), due) {
             call.note_unsent();
             return;
         }
@@ -254,7 +245,7 @@ impl PacerThread {
         for delivery in [fate.delivery, fate.copy].into_iter().flatten() {
             let at = nearest_slot(delivery.at);
             if at <= sending && delivery.turned_bit.is_none() {
-                self.pass_on(call, datagram);
+                self.pass_on(call, datagram, due);
                 continue;
             }
             let mut bytes = self.spare.pop().unwrap_or_default();
@@ -274,22 +265,25 @@ impl PacerThread {
         for Held { call, bytes, at } in arriving.drain(..) {
             let lag = self.clock.now().since(at);
             self.impairment_lag.record(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX));
-            self.pass_on(&call, &bytes);
+            self.pass_on(&call, &bytes, at);
             self.spare.push(bytes);
         }
         self.arriving = arriving;
     }
 
-    /// Sends to the gateway what its device sent before.
-    fn pass_on(&mut self, call: &Call, bytes: &[u8]) {
-        let mut outcome = call.socket.send(bytes);
+    /// Gives a datagram of `due` to the kernel; tells whether it was taken.
+    fn pass_on(&mut self, call: &Call, datagram: &[u8], due: Moment) -> bool {
+        let mut outcome = call.socket.send(datagram);
         if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
-            self.recorder.refused(self.clock.now());
-            outcome = call.socket.send(bytes);
+            // The kernel reports the refusal of an earlier datagram and sends nothing; the report
+            // is taken off by being read, so a second call sends.
+            self.recorder.refused(due);
+            outcome = call.socket.send(datagram);
         }
         if outcome.is_err() {
-            self.recorder.failed(self.clock.now());
+            self.recorder.failed(due);
         }
+        outcome.is_ok()
     }
 }
 
