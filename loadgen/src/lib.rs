@@ -18,6 +18,7 @@ pub mod experience;
 pub mod gateway_process;
 pub mod groups;
 pub mod histogram_log;
+pub mod import;
 pub mod in_flight;
 pub mod integrity;
 pub mod library;

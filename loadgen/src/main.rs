@@ -1,7 +1,7 @@
 //! `din`: the command line.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, network_text, starter, watch_page};
+use loadgen::{colour, import, network_text, starter, watch_page};
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
@@ -58,6 +58,9 @@ enum Command {
     Report(ReportArgs),
     /// Explain a preset of a network: what it does to packets, and the line for `tc` that does the same
     Network(NetworkArgs),
+    /// Make a trace and a scenario of what was recorded elsewhere
+    #[command(subcommand)]
+    Import(Import),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
     Doctor(DoctorArgs),
 }
@@ -156,6 +159,25 @@ struct NetworkArgs {
     /// Its name; without one all are listed
     #[arg(value_name = "PRESET")]
     preset: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// Of a packet capture (pcap or pcapng) of devices or a gateway: each call's delays and losses
+    Pcap(PcapArgs),
+}
+
+#[derive(Args)]
+struct PcapArgs {
+    /// The capture, for example of `tcpdump -w FILE udp`
+    #[arg(value_name = "FILE")]
+    capture: PathBuf,
+    /// The media address of the gateway whose calls are taken [default: the one with most frames]
+    #[arg(long, value_name = "HOST:PORT")]
+    gateway: Option<SocketAddr>,
+    /// The directory for trace.csv and scenario.toml [default: the capture's name without its ending]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -260,6 +282,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
+        Command::Import(Import::Pcap(args)) => import_pcap(&args),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
@@ -463,6 +486,20 @@ fn network(args: &NetworkArgs) -> anyhow::Result<u8> {
         anyhow::bail!("there is no network `{name}`: {}", suggestion(name, &names));
     };
     print(&network_text::describe(&preset));
+    Ok(0)
+}
+
+fn import_pcap(args: &PcapArgs) -> anyhow::Result<u8> {
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => args.capture.with_extension(""),
+    };
+    anyhow::ensure!(
+        out != args.capture,
+        "{} has no ending to leave out: name a directory with --out",
+        args.capture.display()
+    );
+    print(&import::text(&import::import_capture(&args.capture, args.gateway, &out)?));
     Ok(0)
 }
 

@@ -25,7 +25,7 @@ pub use loss::Loss;
 pub use netem::NotNetem;
 pub use path::{Course, Path, Traced};
 pub use preset::Preset;
-pub use trace::{Direction, Point, Stream, Trace, TraceError};
+pub use trace::{Direction, Point, Stream, Trace, TraceError, TraceWriter};
 
 use std::time::Duration;
 

@@ -197,28 +197,67 @@ impl Trace {
     ///
     /// # Errors
     /// When `out` fails.
-    pub fn write(&self, mut out: impl io::Write) -> io::Result<()> {
-        let several = self.streams.len() > 1;
-        writeln!(out, "t_ms,direction,delay_ms{}", if several { ",stream" } else { "" })?;
-        let mut line = String::new();
+    pub fn write(&self, out: impl io::Write) -> io::Result<()> {
+        let mut writer = TraceWriter::new(out, self.streams.len() > 1)?;
         for (number, stream) in self.streams.iter().enumerate() {
-            for (name, points) in [("up", &stream.up), ("down", &stream.down)] {
-                for point in points {
-                    line.clear();
-                    // Writing to a String does not fail.
-                    let _ = write!(line, "{:.3},{name},", point.at.as_secs_f64() * 1e3);
-                    let _ = match point.delay {
-                        None => write!(line, "LOST"),
-                        Some(delay) => write!(line, "{:.3}", delay.as_secs_f64() * 1e3),
-                    };
-                    if several {
-                        let _ = write!(line, ",{number}");
-                    }
-                    writeln!(out, "{line}")?;
+            for direction in [Direction::Up, Direction::Down] {
+                for point in stream.points(direction) {
+                    writer.point(number, direction, *point)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Writes a trace packet by packet.
+#[derive(Debug)]
+pub struct TraceWriter<W> {
+    out: W,
+    several: bool,
+    line: String,
+}
+
+impl<W: io::Write> TraceWriter<W> {
+    /// A trace of one stream or `several`.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn new(mut out: W, several: bool) -> io::Result<Self> {
+        writeln!(out, "t_ms,direction,delay_ms{}", if several { ",stream" } else { "" })?;
+        Ok(Self { out, several, line: String::new() })
+    }
+
+    /// The next packet of a stream, at or after the one before it in its direction.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn point(&mut self, stream: usize, direction: Direction, point: Point) -> io::Result<()> {
+        let name = match direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        };
+        let line = &mut self.line;
+        line.clear();
+        // Writing to a String does not fail.
+        let _ = write!(line, "{:.3},{name},", point.at.as_secs_f64() * 1e3);
+        let _ = match point.delay {
+            None => write!(line, "LOST"),
+            Some(delay) => write!(line, "{:.3}", delay.as_secs_f64() * 1e3),
+        };
+        if self.several {
+            let _ = write!(line, ",{stream}");
+        }
+        writeln!(self.out, "{line}")
+    }
+
+    /// What was written to, once all is.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.out.flush()?;
+        Ok(self.out)
     }
 }
 

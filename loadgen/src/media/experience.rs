@@ -16,7 +16,7 @@ use protocol::Moment;
 pub const FIXED_DEPTH: Duration = Duration::from_millis(120);
 
 /// The account of one call.
-pub(super) struct Experience {
+pub(crate) struct Experience {
     frame: Duration,
     jitter: StreamJitter,
     fates: FrameFates,
@@ -58,7 +58,7 @@ pub struct Experienced {
 
 impl Experience {
     /// Of a call with frames of this duration.
-    pub(super) fn new(frame: Duration) -> Self {
+    pub(crate) fn new(frame: Duration) -> Self {
         Self {
             frame,
             jitter: StreamJitter::new(),
@@ -70,7 +70,7 @@ impl Experience {
 
     /// The answer to `frame` arrived; returns its difference in delay to the one before, if it is
     /// the `first` answer to that frame.
-    pub(super) fn arrived(&mut self, frame: u64, at: Moment, first: bool) -> Option<Ipdv> {
+    pub(crate) fn arrived(&mut self, frame: u64, at: Moment, first: bool) -> Option<Ipdv> {
         let at = at.since_start();
         self.players.xiaozhi.arrived(frame, at);
         self.players.fixed.arrived(frame, at);
@@ -93,7 +93,7 @@ impl Experience {
     }
 
     /// The call is over, with so many frames sent since the last pause; the delay variation of its packets goes to `pdv`.
-    pub(super) fn finish(self, frames_sent: u64, pdv: &mut Distribution) -> Experienced {
+    pub(crate) fn finish(self, frames_sent: u64, pdv: &mut Distribution) -> Experienced {
         debug_assert_eq!(pdv.quantity(), Quantity::Time);
         self.jitter.pour_pdv_into(pdv);
         let mut all = self.before.unwrap_or_default();

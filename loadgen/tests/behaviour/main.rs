@@ -15,6 +15,7 @@ mod endings;
 mod extends;
 mod hand_made;
 mod histograms;
+mod imports;
 mod library_gates;
 mod networks;
 mod odd_gateways;

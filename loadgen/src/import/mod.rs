@@ -1,0 +1,202 @@
+//! What others recorded, made into what Din plays again: captures into traces and scenarios.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use measure::playout::Playout;
+
+pub mod calls;
+pub mod capture;
+
+use calls::{CallAccount, Survey};
+use capture::{Contents, Datagram, datagrams};
+
+/// The files that an import writes.
+const TRACE: &str = "trace.csv";
+const SCENARIO: &str = "scenario.toml";
+
+/// What was made of a capture.
+#[derive(Debug)]
+pub struct Imported {
+    /// What was in the file.
+    pub contents: Contents,
+    /// Other gateways in it, left out, and how many calls each has.
+    pub others: Vec<(SocketAddr, usize)>,
+    /// What it says about each call.
+    pub calls: Vec<CallAccount>,
+    /// The scenario that plays it again.
+    pub scenario: PathBuf,
+    /// The trace that the scenario names.
+    pub trace: PathBuf,
+}
+
+/// Reads a capture and writes a trace and a scenario into the directory `out`, of the calls with
+/// `gateway` or with the one that has most frames. Payloads are not kept.
+///
+/// # Errors
+/// When the capture cannot be read, has no call in it, or `out` cannot be written.
+pub fn import_capture(
+    capture: &Path,
+    gateway: Option<SocketAddr>,
+    out: &Path,
+) -> anyhow::Result<Imported> {
+    let shown = capture.display();
+    let open = || {
+        let file = File::open(capture).with_context(|| format!("cannot open {shown}"))?;
+        anyhow::ensure!(file.metadata().is_ok_and(|facts| facts.is_file()), "{shown} is no file");
+        Ok(BufReader::new(file))
+    };
+    let wrong = |what: String| anyhow::anyhow!("{shown}: {what}");
+    let mut survey = Survey::default();
+    let contents = datagrams(open()?, |datagram| survey.datagram(&datagram)).map_err(wrong)?;
+    let mut floors = survey.floors(gateway).map_err(|what| {
+        let Contents { packets, datagrams, .. } = contents;
+        anyhow::anyhow!("{shown}: {what} It has {packets} packets, {datagrams} of UDP")
+    })?;
+    let again = |datagram: Datagram<'_>| {
+        floors.datagram(&datagram);
+        Ok(())
+    };
+    datagrams(open()?, again).map_err(wrong)?;
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let (trace, scenario) = (out.join(TRACE), out.join(SCENARIO));
+    let others = floors.others().to_vec();
+    let calls = tell(floors, open()?, &trace, &shown.to_string())?;
+    fs::write(&scenario, scenario_text(capture, &calls))
+        .with_context(|| format!("cannot write {}", scenario.display()))?;
+    Ok(Imported { contents, others, calls, scenario, trace })
+}
+
+fn tell(
+    floors: calls::Floors,
+    capture: impl io::Read + Send,
+    trace: &Path,
+    shown: &str,
+) -> anyhow::Result<Vec<CallAccount>> {
+    let writing = || format!("cannot write {}", trace.display());
+    let mut file = BufWriter::new(File::create(trace).with_context(writing)?);
+    writeln!(file, "# what a network did, from {shown}; t_ms from the first frame of each call")?;
+    let mut telling = floors.telling(file).with_context(writing)?;
+    let each =
+        |datagram: Datagram<'_>| telling.datagram(&datagram).map_err(|error| error.to_string());
+    datagrams(capture, each).map_err(|what| anyhow::anyhow!("{shown}: {what}"))?;
+    Ok(telling.finish().with_context(writing)?.0)
+}
+
+/// The scenario that plays a capture again.
+fn scenario_text(capture: &Path, calls: &[CallAccount]) -> String {
+    let name = capture.file_name().unwrap_or_default().to_string_lossy();
+    // It stands in a string of TOML.
+    let name: String =
+        name.chars().filter(|one| !one.is_control() && !"\"\\".contains(*one)).collect();
+    let lasting = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
+    let seconds = lasting.as_secs_f64().max(1.0).ceil();
+    let frame = calls.first().map_or(60, |call| call.frame.as_millis());
+    let devices = calls.len();
+    format!(
+        "# Written by `din import pcap`: device n has what call n of the capture went through.\n\
+         title    = \"Replay of {name}\"\n\
+         question = \"Does this gateway sound as it did in the capture, behind that network?\"\n\
+         seed     = 1\n\
+         drain    = \"3s\"\n\
+         \n\
+         [gateway]\n\
+         backend = \"echo\"\n\
+         \n\
+         [devices]\n\
+         frame   = \"{frame}ms\"\n\
+         network = {{ trace = \"{TRACE}\", repeat = false }}\n\
+         \n\
+         [[phase]]\n\
+         name    = \"replay\"\n\
+         devices = {devices}\n\
+         hold    = \"{seconds}s\"\n\
+         \n\
+         [thresholds]\n\
+         \"sessions_failed\" = \"= 0\"\n\
+         \"effective_loss\"  = \"<= 100%\"   # what the network lost is in the trace: write what you accept\n"
+    )
+}
+
+/// What an import says, ending in a line break.
+pub fn text(imported: &Imported) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = write_text(&mut out, imported);
+    out
+}
+
+fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
+    let Imported { contents, others, calls, scenario, trace } = imported;
+    let Contents { packets, datagrams, cut_short, truncated } = contents;
+    write!(out, "capture    {packets} packets, {datagrams} of UDP")?;
+    if *cut_short > 0 {
+        write!(out, ", {cut_short} of them cut short (their headers are enough)")?;
+    }
+    writeln!(out)?;
+    if *truncated {
+        writeln!(out, "           it ends in the middle of a packet: what came before was read")?;
+    }
+    for (gateway, calls) in others {
+        writeln!(out, "left out   {calls} calls with {gateway}: choose with --gateway {gateway}")?;
+    }
+    let silent = calls.iter().filter(|call| !call.echoes).count();
+    let sum = |count: fn(&CallAccount) -> u64| calls.iter().map(count).sum::<u64>();
+    let longest = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
+    let mut heard = Playout::default();
+    for call in calls {
+        heard.merge(&call.heard.xiaozhi);
+    }
+    writeln!(
+        out,
+        "calls      {}, the longest {:.1} s; {} frames",
+        calls.len(),
+        longest.as_secs_f64(),
+        heard.frames_sent
+    )?;
+    let frames: BTreeSet<Duration> = calls.iter().map(|call| call.frame).collect();
+    if frames.len() > 1 {
+        let first = calls[0].frame.as_millis();
+        writeln!(
+            out,
+            "           of several frame durations: the scenario has {first} ms for all"
+        )?;
+    }
+    if silent > 0 {
+        writeln!(
+            out,
+            "           of {silent} the answers do not tell which frame they answer: their uplink \
+             alone was traced, and is what is heard below"
+        )?;
+    }
+    writeln!(
+        out,
+        "network    {} frames lost on the uplink, {} without an answer, {} reordered",
+        sum(|call| call.lost_up),
+        sum(|call| call.lost_down),
+        sum(|call| call.reordered)
+    )?;
+    let jitters: Vec<Duration> =
+        calls.iter().filter_map(|call| Some(call.heard.rfc3550?.settled)).collect();
+    if let Some(worst) = jitters.iter().max() {
+        let mean = jitters.iter().sum::<Duration>().as_secs_f64() / jitters.len() as f64;
+        let worst = worst.as_secs_f64() * 1e3;
+        writeln!(out, "jitter     rfc3550 {:.2} ms (worst call {worst:.2})", mean * 1e3)?;
+    }
+    if let (Some(stutters), Some(loss)) = (heard.stutter_per_minute(), heard.effective_loss()) {
+        writeln!(
+            out,
+            "playout    {stutters:.1} stutters a minute, longest gap {:.0} ms, effective loss {:.2} %",
+            heard.longest_gap().as_secs_f64() * 1e3,
+            loss * 100.0
+        )?;
+    }
+    writeln!(out, "\nwrote {} and {}", trace.display(), scenario.display())?;
+    writeln!(out, "play it: din run {}", scenario.display())
+}

@@ -1,0 +1,168 @@
+//! Captures become traces and scenarios; broken ones are told, not guessed at.
+
+use std::fs;
+use std::path::Path;
+
+use loadgen::import::{Imported, import_capture, text};
+use loadgen::scenario::Scenario;
+use protocol::packet::{DOWNLINK_FLAG, Header};
+use protocol::{MediaTimestamp, Sequence, Ssrc};
+
+/// What stands before UDP in each packet.
+#[derive(Clone, Copy)]
+enum Below {
+    Ethernet,
+    Vlan,
+    Ipv6,
+}
+
+const DEVICE: u16 = 40_000;
+const GATEWAY: u16 = 8888;
+const PAYLOAD: [u8; 40] = [0xA5; 40];
+
+fn packet(below: Below, up: bool, frame: u32) -> Vec<u8> {
+    let header = Header {
+        flags: if up { 0 } else { DOWNLINK_FLAG },
+        payload_len: u16::try_from(PAYLOAD.len()).unwrap(),
+        ssrc: Ssrc::new(77),
+        timestamp: MediaTimestamp::from_millis((frame + 1) * 60),
+        sequence: Sequence::new(frame + 1),
+    };
+    let media = [&header.encode()[..], &PAYLOAD].concat();
+    let (source, destination) = if up { (DEVICE, GATEWAY) } else { (GATEWAY, DEVICE) };
+    let udp_len = u16::try_from(8 + media.len()).unwrap();
+    let mut udp = Vec::new();
+    for field in [source, destination, udp_len, 0] {
+        udp.extend(field.to_be_bytes());
+    }
+    udp.extend(media);
+    let mut out = vec![2; 12];
+    match below {
+        Below::Ethernet => out.extend([8, 0]),
+        Below::Vlan => out.extend([0x81, 0, 0, 5, 8, 0]),
+        Below::Ipv6 => out.extend([0x86, 0xDD]),
+    }
+    if matches!(below, Below::Ipv6) {
+        out.extend([0x60, 0, 0, 0]);
+        out.extend(udp_len.to_be_bytes());
+        out.extend([17, 64]);
+        out.extend([1; 16]);
+        out.extend([1; 16]);
+    } else {
+        out.extend([0x45, 0]);
+        out.extend((20 + udp_len).to_be_bytes());
+        out.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 1]);
+    }
+    out.extend(udp);
+    out
+}
+
+/// A capture in pcap's format; times in ms.
+fn pcap(link: u32, snaplen: usize, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut file = Vec::new();
+    file.extend(0xA1B2_C3D4u32.to_le_bytes());
+    file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend(65_535u32.to_le_bytes());
+    file.extend(link.to_le_bytes());
+    for (ms, packet) in packets {
+        let kept = packet.len().min(snaplen);
+        let lengths = [kept, packet.len()].map(|length| u32::try_from(length).unwrap());
+        for field in [1_800_000_000 + ms / 1000, ms % 1000 * 1000, lengths[0], lengths[1]] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend(&packet[..kept]);
+    }
+    file
+}
+
+/// Twenty frames: frame 3 is 100 ms late and overtaken, 7 is lost, 12 has no answer, the answer to 15
+/// takes 30 ms longer than the 5 ms of others.
+fn call(below: Below) -> Vec<(u32, Vec<u8>)> {
+    let mut packets = Vec::new();
+    for frame in (0..20).filter(|frame| *frame != 7) {
+        let at = frame * 60 + if frame == 3 { 100 } else { 0 };
+        packets.push((at, packet(below, true, frame)));
+        if frame != 12 {
+            packets.push((at + if frame == 15 { 35 } else { 5 }, packet(below, false, frame)));
+        }
+    }
+    packets.sort_by_key(|(at, _)| *at);
+    packets
+}
+
+fn import(file: &[u8], directory: &Path) -> Result<Imported, String> {
+    let capture = directory.join("call.pcap");
+    fs::write(&capture, file).unwrap();
+    import_capture(&capture, None, &directory.join("out")).map_err(|error| format!("{error:#}"))
+}
+
+/// What the trace says of one direction: frame or answer, in its order, in ms.
+fn column(trace: &str, direction: &str) -> Vec<String> {
+    let of = format!(",{direction},");
+    trace.lines().filter_map(|line| Some(line.split_once(&of)?.1.to_owned())).collect()
+}
+
+#[test]
+fn a_call_becomes_a_trace_of_both_ways_whatever_lies_below_it() {
+    for (below, snaplen) in
+        [(Below::Ethernet, 9999), (Below::Vlan, 9999), (Below::Ipv6, 9999), (Below::Ethernet, 60)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let imported = import(&pcap(1, snaplen, &call(below)), directory.path()).unwrap();
+        let call = &imported.calls[0];
+        assert_eq!(imported.contents.cut_short, if snaplen == 60 { 37 } else { 0 });
+        assert_eq!((call.lost_up, call.lost_down, call.reordered), (1, 1, 1));
+        assert_eq!(call.frame.as_millis(), 60);
+        let player = &call.heard.xiaozhi;
+        // Lost: 7 and 12; too late for a player without a buffer: 3.
+        assert_eq!((player.frames_sent, player.frames_lost, player.frames_late), (20, 2, 1));
+        let trace = fs::read_to_string(&imported.trace).unwrap();
+        let mut up = vec!["0.000"; 20];
+        (up[3], up[7]) = ("100.000", "LOST");
+        assert_eq!(column(&trace, "up"), up);
+        // In the order in which they set out: 3 after 4; none of 7.
+        let mut down = vec!["0.000"; 19];
+        (down[11], down[14]) = ("LOST", "30.000");
+        assert_eq!(column(&trace, "down"), down);
+        Scenario::load(&imported.scenario, &[]).unwrap();
+        assert!(!trace.contains("A5"), "no payload");
+        assert!(text(&imported).contains("1 frames lost on the uplink, 1 without an answer"));
+    }
+}
+
+#[test]
+fn a_capture_that_ends_in_the_middle_is_good_up_to_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = pcap(1, 9999, &call(Below::Ethernet));
+    let imported = import(&whole[..whole.len() - 20], directory.path()).unwrap();
+    assert!(imported.contents.truncated);
+    assert_eq!(imported.contents.packets, 36);
+    assert!(text(&imported).contains("ends in the middle of a packet"));
+    assert!(!import(&whole, directory.path()).unwrap().contents.truncated);
+}
+
+#[test]
+fn what_is_no_capture_of_calls_is_told() {
+    let packets = call(Below::Ethernet);
+    let mut strange = packets.clone();
+    for (_, packet) in &mut strange {
+        packet[42] = 9;
+    }
+    let mut damaged = pcap(1, 9999, &packets);
+    damaged[24 + 8..24 + 12].copy_from_slice(&u32::MAX.to_le_bytes());
+    for (file, says) in [
+        (Vec::new(), "the file is empty"),
+        (b"not a capture, but a line of text that goes on".to_vec(), "this is no capture"),
+        (pcap(1, 9999, &[])[..10].to_vec(), "no packet is in it"),
+        (pcap(105, 9999, &packets), "packet 1: link type 105 is not known"),
+        (pcap(1, 9999, &[]), "no call in it"),
+        (pcap(1, 9999, &strange), "It has 37 packets, 37 of UDP"),
+        (pcap(1, 50, &packets), "no call in it"),
+        (damaged, "damaged after packet 0"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let error = import(&file, directory.path()).unwrap_err();
+        assert!(error.contains(says), "{error} <> {says}");
+        assert!(error.contains("call.pcap"), "{error}");
+    }
+}
