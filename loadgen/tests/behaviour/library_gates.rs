@@ -187,6 +187,12 @@ const GATES: &[Gate] = &[
             "burst.workers_busy.mean",
         ],
     },
+    Gate {
+        scenario: "incident-production",
+        short: &["phase.talk.hold=3s", "devices.decode=0"],
+        broken: &[],
+        fails: &["worker_timeouts", "frames_lost", "response_latency.p99", "response_latency.max"],
+    },
 ];
 
 /// What a machine that is busy may spoil.
