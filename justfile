@@ -48,12 +48,12 @@ observe *ARGS: setup
     cargo build --release --locked --bins
     benches/observer/observe {{ ARGS }}
 
-# Fuzz the scenario parser for so many seconds; installs cargo-fuzz when it is missing
-fuzz SECONDS="300": setup
+# Fuzz a target, `scenario` or `capture`, for so many seconds; installs cargo-fuzz when it is missing
+fuzz SECONDS="300" TARGET="scenario": setup
     command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
     fuzz/seed
     # The instruments of the compiler are not in its stable interface.
-    RUSTC_BOOTSTRAP=1 cargo fuzz run scenario -- -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=65536
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=65536
 
 # What the build needs from the system; quick when nothing is missing
 setup:

@@ -26,6 +26,9 @@ use crate::media::experience::{Experience, Experienced};
 const MAX_CALLS: usize = 10_000;
 /// Sequence numbers further off than this from the one before belong to no call.
 const LONGEST_GAP: u32 = 2000;
+/// What is longer, as media time or as a delay, is of a broken clock: its packet is left out. A trace
+/// holds a day.
+const LONGEST_NS: i64 = 20 * 3600 * 1_000_000_000;
 /// Frames whose fate is still open: a later packet of the call may tell it.
 const REACH: usize = 1024;
 /// The frame durations that devices use, in ms.
@@ -125,7 +128,7 @@ impl Call {
 
     /// How long after its media time a packet was seen, in ns, plus something constant.
     fn transit(&self, at: Duration, media: i64) -> i64 {
-        nanos(at) - nanos(self.began) - media
+        (nanos(at) - nanos(self.began)).saturating_sub(media)
     }
 
     /// Whether its answers tell which frame they answer.
@@ -269,6 +272,10 @@ fn look(calls: &mut HashMap<u32, Call>, datagram: &Datagram<'_>) -> Option<(u32,
         call.up += 1;
         call.newest.0 = sequence;
         let media = call.media(sequence, timestamp);
+        let transit = call.transit(datagram.at, media);
+        if !(0..LONGEST_NS).contains(&media) || transit.saturating_abs() > LONGEST_NS {
+            return None;
+        }
         let frame = Frame { timestamp, media, at: datagram.at, answered: None };
         let first = !call.flight.0.contains_key(&sequence);
         if first {
@@ -278,12 +285,12 @@ fn look(calls: &mut HashMap<u32, Call>, datagram: &Datagram<'_>) -> Option<(u32,
     } else if datagram.source == call.gateway && call.clock {
         let mut newest_first = call.flight.0.values_mut().rev();
         match newest_first.find(|frame| frame.timestamp == timestamp) {
-            Some(frame) => {
+            Some(frame) if datagram.at.abs_diff(frame.at) < span(LONGEST_NS) => {
                 let first = frame.answered.is_none();
                 frame.answered.get_or_insert(datagram.at);
                 Seen::Down { of: *frame, first }
             }
-            None => Seen::Nothing,
+            Some(_) | None => Seen::Nothing,
         }
     } else {
         Seen::Nothing
@@ -351,6 +358,8 @@ struct Told {
     lost_down: u64,
     reordered: u64,
     newest: u32,
+    /// One more than the last frame that was heard.
+    heard: u64,
 }
 
 impl Told {
@@ -364,7 +373,13 @@ impl Told {
             lost_down: 0,
             reordered: 0,
             newest: 0,
+            heard: 0,
         }
+    }
+
+    fn hear(&mut self, (position, at): (u64, Moment), first: bool) {
+        self.heard = self.heard.max(position + 1);
+        self.experience.arrived(position, at, first);
     }
 }
 
@@ -410,13 +425,11 @@ impl<W: io::Write> Telling<W> {
                 told.reordered += u64::from(first && sequence < told.newest);
                 told.newest = told.newest.max(sequence);
                 if !call.echoes() {
-                    let (position, at) = heard(frame);
-                    told.experience.arrived(position, at, first);
+                    told.hear(heard(frame), first);
                 }
             }
             Seen::Down { of, first } if call.echoes() => {
-                let (position, at) = heard(of);
-                told.experience.arrived(position, at, first);
+                told.hear(heard(of), first);
             }
             Seen::Down { .. } | Seen::Nothing => {}
         }
@@ -443,7 +456,7 @@ impl<W: io::Write> Telling<W> {
                 self.trace.point(call.number, Direction::Down, Point { at, delay })?;
             }
             let frames = span(told.expected).as_nanos() / call.frame.as_nanos();
-            let frames = u64::try_from(frames).unwrap_or(u64::MAX);
+            let frames = u64::try_from(frames).unwrap_or(u64::MAX).max(told.heard);
             accounts.push(CallAccount {
                 stream: call.number,
                 frame: call.frame,

@@ -75,6 +75,30 @@ fn pcap(link: u32, snaplen: usize, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
     file
 }
 
+/// The same in pcapng's format, in nanoseconds.
+fn pcapng(packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let length = u32::try_from(12 + body.len()).unwrap().to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, body, &length].concat()
+    };
+    let section = [&0x1A2B_3C4Du32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xFF; 8]].concat();
+    // Ethernet, any length; option 9: 10⁻⁹ s.
+    let interface = [1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+    let mut file = [block(0x0A0D_0D0A, &section), block(1, &interface)].concat();
+    for (ms, packet) in packets {
+        let nanos = 1_800_000_000_000_000_000 + u64::from(*ms) * 1_000_000;
+        let length = u32::try_from(packet.len()).unwrap();
+        let high = u32::try_from(nanos >> 32).unwrap();
+        let low = u32::try_from(nanos & u64::from(u32::MAX)).unwrap();
+        let mut body: Vec<u8> =
+            [0, high, low, length, length].into_iter().flat_map(u32::to_le_bytes).collect();
+        body.extend(packet);
+        body.resize(body.len().next_multiple_of(4), 0);
+        file.extend(block(6, &body));
+    }
+    file
+}
+
 /// Twenty frames: frame 3 is 100 ms late and overtaken, 7 is lost, 12 has no answer, the answer to 15
 /// takes 30 ms longer than the 5 ms of others.
 fn call(below: Below) -> Vec<(u32, Vec<u8>)> {
@@ -128,6 +152,53 @@ fn a_call_becomes_a_trace_of_both_ways_whatever_lies_below_it() {
         assert!(!trace.contains("A5"), "no payload");
         assert!(text(&imported).contains("1 frames lost on the uplink, 1 without an answer"));
     }
+}
+
+#[test]
+fn both_formats_say_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = call(Below::Ethernet);
+    let traces = [pcap(1, 9999, &packets), pcapng(&packets)]
+        .map(|file| fs::read_to_string(import(&file, directory.path()).unwrap().trace).unwrap());
+    assert_eq!(traces[0], traces[1]);
+    assert!(traces[0].contains("100.000"));
+}
+
+/// A device that answers to no clock: its timestamps are 0, as those of the firmware without echo
+/// cancellation.
+#[test]
+fn a_device_without_a_clock_is_timed_by_its_sequence() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut packets = call(Below::Ethernet);
+    for (_, packet) in &mut packets {
+        packet[42 + 8..42 + 12].fill(0);
+    }
+    let imported = import(&pcap(1, 9999, &packets), directory.path()).unwrap();
+    let call = &imported.calls[0];
+    assert!(!call.echoes);
+    assert_eq!((call.frame.as_millis(), call.lost_up, call.reordered), (60, 1, 1));
+    let trace = fs::read_to_string(&imported.trace).unwrap();
+    let mut up = vec!["0.000"; 20];
+    (up[3], up[7]) = ("100.000", "LOST");
+    assert_eq!(column(&trace, "up"), up);
+    assert!(column(&trace, "down").is_empty());
+    assert!(text(&imported).contains("their uplink alone was traced"));
+}
+
+/// Times and sequences that no call has are left out; a packet that leaps away ends nothing.
+#[test]
+fn what_leaps_away_is_of_no_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut packets = call(Below::Ethernet);
+    let mut leap = packet(Below::Ethernet, true, 10);
+    leap[42 + 12..42 + 16].fill(0x7F);
+    packets.insert(12, (packets[12].0, leap));
+    let mut late = packet(Below::Ethernet, true, 20);
+    late[42 + 8..42 + 12].fill(0xFF);
+    packets.push((1200, late));
+    let imported = import(&pcap(1, 9999, &packets), directory.path()).unwrap();
+    let call = &imported.calls[0];
+    assert_eq!((call.lost_up, call.lasting.as_millis()), (1, 1200));
 }
 
 #[test]
