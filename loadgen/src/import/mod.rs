@@ -89,7 +89,17 @@ fn tell(
     Ok(telling.finish().with_context(writing)?.0)
 }
 
-/// The scenario that plays a capture again.
+/// What the firmware would have played of all calls.
+fn heard(calls: &[CallAccount]) -> Playout {
+    let mut all = Playout::default();
+    for call in calls {
+        all.merge(&call.heard.xiaozhi);
+    }
+    all
+}
+
+/// The scenario that plays a capture again. Its limit is what the capture lost, a tenth of that and
+/// 1 % more: a gateway that adds losses of its own fails it.
 fn scenario_text(capture: &Path, calls: &[CallAccount]) -> String {
     let name = capture.file_name().unwrap_or_default().to_string_lossy();
     // It stands in a string of TOML.
@@ -99,6 +109,8 @@ fn scenario_text(capture: &Path, calls: &[CallAccount]) -> String {
     let seconds = lasting.as_secs_f64().max(1.0).ceil();
     let frame = calls.first().map_or(60, |call| call.frame.as_millis());
     let devices = calls.len();
+    let loss = heard(calls).effective_loss().unwrap_or(0.0);
+    let limit = (loss * 110.0 + 1.0).min(100.0);
     format!(
         "# Written by `din import pcap`: device n has what call n of the capture went through.\n\
          title    = \"Replay of {name}\"\n\
@@ -120,7 +132,8 @@ fn scenario_text(capture: &Path, calls: &[CallAccount]) -> String {
          \n\
          [thresholds]\n\
          \"sessions_failed\" = \"= 0\"\n\
-         \"effective_loss\"  = \"<= 100%\"   # what the network lost is in the trace: write what you accept\n"
+         \"effective_loss\"  = \"<= {limit:.2}%\"   # the capture's {:.2}%, a tenth and 1% more\n",
+        loss * 100.0
     )
 }
 
@@ -149,10 +162,7 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
     let silent = calls.iter().filter(|call| !call.echoes).count();
     let sum = |count: fn(&CallAccount) -> u64| calls.iter().map(count).sum::<u64>();
     let longest = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
-    let mut heard = Playout::default();
-    for call in calls {
-        heard.merge(&call.heard.xiaozhi);
-    }
+    let heard = heard(calls);
     writeln!(
         out,
         "calls      {}, the longest {:.1} s; {} frames",

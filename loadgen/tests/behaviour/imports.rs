@@ -149,6 +149,9 @@ fn a_call_becomes_a_trace_of_both_ways_whatever_lies_below_it() {
         (down[11], down[14]) = ("LOST", "30.000");
         assert_eq!(column(&trace, "down"), down);
         Scenario::load(&imported.scenario, &[]).unwrap();
+        let scenario = fs::read_to_string(&imported.scenario).unwrap();
+        // 3 of 20 were not played: 15 %, a tenth of that and 1 % more.
+        assert!(scenario.contains("<= 17.50%"), "{scenario}");
         assert!(!trace.contains("A5"), "no payload");
         assert!(text(&imported).contains("1 frames lost on the uplink, 1 without an answer"));
     }
