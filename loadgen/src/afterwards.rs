@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use measure::playout::Xiaozhi;
+use measure::playout::Gaps;
 
 use crate::media::delays::Delays;
 use crate::media::listener::CallArrivals;
@@ -35,7 +35,11 @@ impl<'a> CallAnswers<'a> {
         let arrived = self.frames().filter_map(|(frame, due, delay)| Some((frame, due + delay?)));
         let mut arrivals: Vec<(u64, Duration)> = arrived.collect();
         arrivals.sort_by_key(|(_, at)| *at);
-        Xiaozhi::gaps(self.call.frame.as_duration(), arrivals)
+        let mut gaps = Gaps::new(self.call.frame.as_duration());
+        let ended = arrivals
+            .into_iter()
+            .filter_map(|(frame, at)| Some((frame, at, gaps.arrived(frame, at)?)));
+        ended.collect()
     }
 
     /// Whether every frame that was sent is among them.

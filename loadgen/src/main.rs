@@ -13,12 +13,14 @@ use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
 use loadgen::plan::{self, FrameCost, Host};
+use loadgen::replay::Replay;
 use loadgen::report_command::{self, Format};
 use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, import, network_text, starter, watch_page};
+use loadgen::{colour, import, network_text, replay, starter, watch_page};
+use measure::heard::HeardRecord;
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
@@ -52,6 +54,8 @@ enum Command {
     Schema,
     /// Run a scenario and judge it
     Run(RunArgs),
+    /// Play again what was recorded, and say how close it comes to the original
+    Replay(ReplayArgs),
     /// Show a run that goes on as a web page that changes each second
     Watch(WatchArgs),
     /// Write the report of a run again, or of several laid over each other
@@ -98,20 +102,11 @@ struct RunArgs {
     /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
     #[arg(long, value_name = "URL")]
     target: Option<String>,
-    /// The run directory [default: target/runs/TIME-SCENARIO]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
     #[command(flatten)]
-    overrides: Overrides,
+    how: How,
     /// An earlier run, for thresholds such as "< 110% baseline"
     #[arg(long, value_name = "RUN_DIR")]
     baseline: Option<PathBuf>,
-    /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
-    #[arg(long, value_name = "FILE")]
-    gateway_binary: Option<PathBuf>,
-    /// How the pacing and receiving threads run, as far as this user may
-    #[arg(long, value_enum, default_value_t = Priority::RealTime)]
-    priority: Priority,
     /// Run what was before the incident was mended: the scenario with its `before` laid over it
     #[arg(long)]
     before: bool,
@@ -119,6 +114,34 @@ struct RunArgs {
     /// the first fails and the second passes
     #[arg(long, conflicts_with_all = ["before", "json", "baseline"])]
     both: bool,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// A trace, a run directory, or what `din import` wrote
+    #[arg(value_name = "TRACE|RUN|DIR")]
+    what: PathBuf,
+    /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a run is done and told.
+#[derive(Args)]
+struct How {
+    /// The run directory [default: target/runs/TIME-SCENARIO]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
+    #[arg(long, value_name = "FILE")]
+    gateway_binary: Option<PathBuf>,
+    /// How the pacing and receiving threads run, as far as this user may
+    #[arg(long, value_enum, default_value_t = Priority::RealTime)]
+    priority: Priority,
     #[command(flatten)]
     say: Say,
 }
@@ -279,6 +302,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Run(args) => run_args(&args),
+        Command::Replay(args) => replay(&args),
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
@@ -347,46 +371,93 @@ fn run_args(args: &RunArgs) -> anyhow::Result<u8> {
     if args.both {
         return run_both(args);
     }
+    let How { out, overrides, say, .. } = &args.how;
     let setting = if args.before { Setting::Before } else { Setting::AsWritten };
-    let mut outputs = CiOutputs::open(args.say.junit.as_deref(), args.say.github)?;
-    let told = run_one(args, setting, args.out.clone())?;
-    tell(args, &told, &mut outputs)?;
+    let mut outputs = CiOutputs::open(say.junit.as_deref(), say.github)?;
+    let scenario = Scenario::load_as(&args.scenario, &overrides.all(), setting)?;
+    let told = run_one(Asked {
+        baseline: args.baseline.clone(),
+        target: args.target.clone(),
+        ..Asked::of(scenario, out.clone(), &args.how)
+    })?;
+    tell(say, &told, &mut outputs)?;
     Ok(told.done.record.exit_code)
 }
 
 /// What was before, then what is.
 fn run_both(args: &RunArgs) -> anyhow::Result<u8> {
     // Both are read before either runs.
-    for setting in [Setting::Before, Setting::AsWritten] {
-        Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
-    }
-    let mut outputs = CiOutputs::open(args.say.junit.as_deref(), args.say.github)?;
-    let out = match &args.out {
+    let [was, is] = [Setting::Before, Setting::AsWritten]
+        .map(|setting| Scenario::load_as(&args.scenario, &args.how.overrides.all(), setting));
+    let (was, is) = (was?, is?);
+    let say = &args.how.say;
+    let mut outputs = CiOutputs::open(say.junit.as_deref(), say.github)?;
+    let out = match &args.how.out {
         Some(out) => out.clone(),
         None => run_directory::for_now(&args.scenario),
     };
-    let before = run_one(args, Setting::Before, Some(out.join("before")))?;
+    let asked = |scenario, name| Asked {
+        target: args.target.clone(),
+        ..Asked::of(scenario, Some(out.join(name)), &args.how)
+    };
+    let before = run_one(asked(was, "before"))?;
     print(&format!("before  {}\n", terminal::one_line(&before.done.record)));
     let mut code = before.done.record.exit_code;
     if code != INTERRUPTED {
-        let after = run_one(args, Setting::AsWritten, Some(out.join("after")))?;
-        if args.say.quiet {
+        let after = run_one(asked(is, "after"))?;
+        if say.quiet {
             print("after   ");
         } else {
             print("\n");
         }
-        tell(args, &after, &mut outputs)?;
+        tell(say, &after, &mut outputs)?;
         let told = improvement::line(&before.files.record, &after.files.record);
-        print(&format!("{}{told}\n", if args.say.quiet { "" } else { "\n" }));
+        print(&format!("{}{told}\n", if say.quiet { "" } else { "\n" }));
         let exits = (before.files.record.exit_code, after.files.record.exit_code);
         code = improvement::exit_code(exits.0, exits.1);
         let both = [before.files, after.files];
         let written = report_command::write(&both, &[Format::Html], &out)?;
-        if !args.say.quiet {
+        if !say.quiet {
             print(&format!("  both           {}\n", written[0].display()));
         }
     }
     Ok(code)
+}
+
+/// What was recorded, again.
+fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
+    let How { out, overrides, say, .. } = &args.how;
+    let mut outputs = CiOutputs::open(say.junit.as_deref(), say.github)?;
+    let Replay { original, scenario, out } =
+        replay::prepare(&args.what, &overrides.all(), out.as_deref())?;
+    let told = run_one(Asked {
+        target: args.against.clone(),
+        original: Some(original.clone()),
+        ..Asked::of(scenario, out, &args.how)
+    })?;
+    tell(say, &told, &mut outputs)?;
+    if !say.json {
+        let reproduced = reports::replay::heard_in(&told.files);
+        print(&format!("\n{}", reports::replay::text(&original, &reproduced)));
+    }
+    Ok(told.done.record.exit_code)
+}
+
+/// A run that is asked for.
+struct Asked<'a> {
+    scenario: Scenario,
+    target: Option<String>,
+    out: Option<PathBuf>,
+    baseline: Option<PathBuf>,
+    /// What it plays again.
+    original: Option<HeardRecord>,
+    how: &'a How,
+}
+
+impl<'a> Asked<'a> {
+    fn of(scenario: Scenario, out: Option<PathBuf>, how: &'a How) -> Self {
+        Self { scenario, target: None, out, baseline: None, original: None, how }
+    }
 }
 
 /// A run that was done, and what is kept of it.
@@ -395,18 +466,21 @@ struct Told {
     files: RunFiles,
 }
 
-fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Result<Told> {
-    let scenario = Scenario::load_as(&args.scenario, &args.overrides.all(), setting)?;
+fn run_one(asked: Asked<'_>) -> anyhow::Result<Told> {
+    let Asked { scenario, target, out, baseline, original, how } = asked;
     let done = run(&RunRequest {
         scenario,
-        target: args.target.clone(),
+        target,
         out,
-        baseline: args.baseline.clone(),
-        gateway_binary: args.gateway_binary.clone(),
-        priority: args.priority.into(),
-        quiet: args.say.quiet || args.say.json,
+        baseline,
+        gateway_binary: how.gateway_binary.clone(),
+        priority: how.priority.into(),
+        quiet: how.say.quiet || how.say.json,
     })?;
     // The run is done: what cannot be made of its files takes nothing from it.
+    if let Some(Err(error)) = original.map(|original| replay::keep(&original, &done.directory)) {
+        warn(&format!("the original is not in the report: {error:#}"));
+    }
     let files = RunFiles::read(&done.directory).unwrap_or_else(|error| {
         warn(&format!("the files of the run cannot be read back: {error}"));
         RunFiles::of_record(done.record.clone())
@@ -421,13 +495,13 @@ fn run_one(args: &RunArgs, setting: Setting, out: Option<PathBuf>) -> anyhow::Re
 }
 
 /// Prints what a run came to, and writes it for CI.
-fn tell(args: &RunArgs, told: &Told, outputs: &mut CiOutputs) -> anyhow::Result<()> {
+fn tell(say: &Say, told: &Told, outputs: &mut CiOutputs) -> anyhow::Result<()> {
     let Told { done, files } = told;
     let RunDone { record, directory } = done;
-    if args.say.json {
+    if say.json {
         let json = serde_json::to_string_pretty(record).context("cannot write the record")?;
         print(&(json + "\n"));
-    } else if args.say.quiet {
+    } else if say.quiet {
         print(&(terminal::one_line(record) + "\n"));
     } else if !outputs.summary_is_printed() {
         let style = Style { colour: colour::wanted(stdout().is_terminal()) };

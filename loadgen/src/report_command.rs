@@ -164,6 +164,8 @@ fn all_plots(runs: &[RunFiles]) -> Vec<Plot> {
     let heats = (0..runs.len()).map(|index| charts::heat(runs, index));
     let single = [charts::spectrum(runs), charts::decomposition(runs)];
     let worst = (0..runs.len()).map(|index| charts::worst_device(runs, index));
-    let plots = charts::over_time(runs).into_iter().chain(single).chain(heats).chain(worst);
+    let replay = runs.iter().filter(|_| runs.len() == 1).flat_map(charts::replay);
+    let plots =
+        charts::over_time(runs).into_iter().chain(replay).chain(single).chain(heats).chain(worst);
     plots.chain(charts::devices(runs)).filter(|plot| !plot.is_empty()).collect()
 }

@@ -12,7 +12,7 @@ pub(crate) const RUNS: &str = "target/runs";
 /// Where reports of several runs are kept.
 const REPORTS: &str = "target/reports";
 /// The file that makes a directory a run.
-const RECORD: &str = "run.json";
+pub(crate) const RECORD: &str = "run.json";
 
 /// Where runs of the scenario in this file are kept that begin now, named by time and scenario.
 pub fn for_now(scenario: &Path) -> PathBuf {

@@ -7,10 +7,12 @@
 //! [`jitter`], [`loss`] and [`reordering`] follow the answers of one call in constant memory.
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
 //! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
+//! [`heard`] compares what was heard of an incident with what is heard when it is played again.
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
 pub mod gateway_record;
+pub mod heard;
 pub mod interval_log;
 pub mod jitter;
 pub mod loss;

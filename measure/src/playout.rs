@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use account::{CONCEALED_STUTTER_FROM, INTERRUPTION_FROM, MERGED_BELOW, STUTTER_FROM};
 pub use adaptive::Adaptive;
 pub use fixed::Fixed;
-pub use xiaozhi::Xiaozhi;
+pub use xiaozhi::{Gaps, Xiaozhi};
 
 use depths::{BUCKETS, EDGES};
 

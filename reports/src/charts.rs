@@ -4,10 +4,12 @@
 
 mod latency;
 mod over_time;
+mod replay;
 mod scaling;
 
 pub use latency::{decomposition, devices, heat, spectrum, worst_device};
 pub use over_time::over_time;
+pub use replay::replay;
 pub use scaling::{Scorecard, demand, scorecard};
 
 use measure::record::RunRecord;

@@ -53,6 +53,14 @@ impl Csv {
         self.rows[index].iter().map(String::as_str)
     }
 
+    /// The counts of a column; `None` for cells without one, and for all when there is no such column.
+    pub fn counts(&self, column: &str) -> Vec<Option<u64>> {
+        match self.texts(column) {
+            Some(cells) => cells.map(|cell| cell.parse().ok()).collect(),
+            None => vec![None; self.len()],
+        }
+    }
+
     /// The numbers of a column; `None` for cells without one, and for all when there is no such
     /// column.
     pub fn numbers(&self, column: &str) -> Vec<Option<f64>> {

@@ -12,6 +12,7 @@ pub mod live;
 pub mod markdown;
 pub mod page;
 pub mod plot;
+pub mod replay;
 pub mod run_files;
 pub mod terminal;
 #[cfg(test)]

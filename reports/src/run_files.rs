@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use measure::heard::{self, HeardRecord};
 use measure::interval_log::{self, Interval};
 use measure::record::{FORMAT, RunRecord};
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub struct RunFiles {
     pub devices: Csv,
     /// `worst_device.csv`; empty where no device's every answer is known, and in older runs.
     pub worst_device: Csv,
+    /// `original.json`, of a run that plays something again: what was heard then.
+    pub original: Option<HeardRecord>,
     /// `histograms.hlog`.
     pub intervals: Vec<Interval>,
     /// What is missing, for people.
@@ -126,6 +129,13 @@ impl RunFiles {
         let log = text("histograms.hlog");
         // Not every run has one.
         let worst = read_text(&directory.join("worst_device.csv")).unwrap_or_default();
+        let original = match read_original(directory) {
+            Ok(original) => original,
+            Err(why) => {
+                missing.push(why);
+                None
+            }
+        };
         let files =
             [("timeline.csv", timeline), ("devices.csv", devices), ("worst_device.csv", worst)];
         let [timeline, devices, worst_device] = files.map(|(file, text)| {
@@ -147,7 +157,17 @@ impl RunFiles {
         let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let directory = directory.to_owned();
-        Ok(Self { record, directory, name, timeline, devices, worst_device, intervals, missing })
+        Ok(Self {
+            record,
+            directory,
+            name,
+            timeline,
+            devices,
+            worst_device,
+            original,
+            intervals,
+            missing,
+        })
     }
 
     /// Only a record, without the files beside it.
@@ -161,10 +181,35 @@ impl RunFiles {
             timeline: Csv::default(),
             devices: Csv::default(),
             worst_device: Csv::default(),
+            original: None,
             intervals: Vec::new(),
             missing,
         }
     }
+}
+
+/// What was heard in the original, where a directory has it.
+pub const ORIGINAL: &str = "original.json";
+
+/// Reads [`ORIGINAL`] of a directory; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is of a newer Din.
+pub fn read_original(directory: &Path) -> Result<Option<HeardRecord>, String> {
+    let path = directory.join(ORIGINAL);
+    let wrong = |why: String| format!("{}: {why}", path.display());
+    let text = match read_text(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    let heard: HeardRecord =
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if heard.format > heard::FORMAT {
+        let (seen, read) = (heard.format, heard::FORMAT);
+        return Err(wrong(format!("its format is {seen} and this Din reads up to {read}")));
+    }
+    Ok(Some(heard))
 }
 
 /// The most intervals of a metric that are kept apart: more than a page can show.

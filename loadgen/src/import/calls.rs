@@ -14,6 +14,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use measure::heard::{HeardSecond, HeardSeconds};
+use measure::playout::Gaps;
 use measure::{Distribution, Quantity};
 use protocol::Moment;
 use protocol::packet::{DOWNLINK_FLAG, HEADER_LEN, Header};
@@ -335,7 +337,7 @@ impl Floors {
         }
         let told = self.calls.iter().map(|(ssrc, call)| (*ssrc, Told::new(call.frame))).collect();
         let trace = TraceWriter::new(trace, self.calls.len() > 1)?;
-        Ok(Telling { calls: self.calls, told, trace })
+        Ok(Telling { calls: self.calls, told, trace, seconds: HeardSeconds::default() })
     }
 }
 
@@ -344,10 +346,13 @@ pub struct Telling<W> {
     calls: HashMap<u32, Call>,
     told: HashMap<u32, Told>,
     trace: TraceWriter<W>,
+    /// Of all calls, from the beginning of each.
+    seconds: HeardSeconds,
 }
 
 struct Told {
     experience: Experience,
+    gaps: Gaps,
     /// The sequence that follows those whose fate is written.
     next: Option<u32>,
     /// Where the next one would be if it was lost, in ns of media time.
@@ -366,6 +371,7 @@ impl Told {
     fn new(frame: Duration) -> Self {
         Self {
             experience: Experience::new(frame),
+            gaps: Gaps::new(frame),
             next: None,
             expected: 0,
             down: BTreeMap::new(),
@@ -377,9 +383,12 @@ impl Told {
         }
     }
 
-    fn hear(&mut self, (position, at): (u64, Moment), first: bool) {
+    fn hear(&mut self, (position, at): (u64, Moment), first: bool, seconds: &mut HeardSeconds) {
         self.heard = self.heard.max(position + 1);
         self.experience.arrived(position, at, first);
+        if self.gaps.arrived(position, at.since_start()).is_some() {
+            seconds.stutter(at.since_start());
+        }
     }
 }
 
@@ -425,32 +434,32 @@ impl<W: io::Write> Telling<W> {
                 told.reordered += u64::from(first && sequence < told.newest);
                 told.newest = told.newest.max(sequence);
                 if !call.echoes() {
-                    told.hear(heard(frame), first);
+                    told.hear(heard(frame), first, &mut self.seconds);
                 }
             }
             Seen::Down { of, first } if call.echoes() => {
-                told.hear(heard(of), first);
+                told.hear(heard(of), first, &mut self.seconds);
             }
             Seen::Down { .. } | Seen::Nothing => {}
         }
         while call.flight.0.len() > REACH {
-            settle(call, told, &mut self.trace)?;
+            settle(call, told, &mut self.trace, &mut self.seconds)?;
         }
         Ok(())
     }
 
-    /// What was told, by stream, and what the trace was written to.
+    /// What was told, by stream, and second by second of all.
     ///
     /// # Errors
     /// When the trace cannot be written.
-    pub fn finish(mut self) -> io::Result<(Vec<CallAccount>, W)> {
+    pub fn finish(mut self) -> io::Result<(Vec<CallAccount>, Vec<HeardSecond>)> {
         let mut calls: Vec<(u32, Call)> = self.calls.into_iter().collect();
         calls.sort_by_key(|(_, call)| call.number);
         let mut accounts = Vec::new();
         for (ssrc, mut call) in calls {
             let Some(mut told) = self.told.remove(&ssrc) else { continue };
             while !call.flight.0.is_empty() {
-                settle(&mut call, &mut told, &mut self.trace)?;
+                settle(&mut call, &mut told, &mut self.trace, &mut self.seconds)?;
             }
             while let Some(((at, _), delay)) = told.down.pop_first() {
                 self.trace.point(call.number, Direction::Down, Point { at, delay })?;
@@ -468,7 +477,8 @@ impl<W: io::Write> Telling<W> {
                 heard: told.experience.finish(frames, &mut Distribution::new(Quantity::Time)),
             });
         }
-        Ok((accounts, self.trace.finish()?))
+        self.trace.finish()?;
+        Ok((accounts, self.seconds.finish()))
     }
 }
 
@@ -477,6 +487,7 @@ fn settle<W: io::Write>(
     call: &mut Call,
     told: &mut Told,
     trace: &mut TraceWriter<W>,
+    seconds: &mut HeardSeconds,
 ) -> io::Result<()> {
     let Some((sequence, frame)) = call.flight.0.pop_first() else { return Ok(()) };
     let next = told.next.unwrap_or(call.first);
@@ -487,6 +498,7 @@ fn settle<W: io::Write>(
     for _ in next..sequence {
         let point = Point { at: span(told.expected), delay: None };
         trace.point(call.number, Direction::Up, point)?;
+        seconds.frame(point.at, None);
         told.lost_up += 1;
         told.expected += nanos(call.frame);
     }
@@ -496,9 +508,11 @@ fn settle<W: io::Write>(
     told.next = Some(sequence.saturating_add(1));
     let delay = span(call.transit(frame.at, frame.media) - call.up_floor);
     trace.point(call.number, Direction::Up, Point { at: span(media), delay: Some(delay) })?;
+    let mut whole = Some(delay);
     if call.echoes() {
         let way = frame.answered.map(|at| span(nanos(at) - nanos(frame.at) - call.down_floor));
         told.lost_down += u64::from(way.is_none());
+        whole = way.map(|way| delay + way);
         told.down.insert((span(media) + delay, sequence), way);
         while told.down.len() > REACH {
             if let Some(((at, _), delay)) = told.down.pop_first() {
@@ -506,5 +520,6 @@ fn settle<W: io::Write>(
             }
         }
     }
+    seconds.frame(span(media), whole);
     Ok(())
 }

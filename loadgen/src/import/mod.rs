@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use measure::playout::Playout;
+use measure::heard::{HeardRecord, HeardSecond};
 
 pub mod calls;
 pub mod capture;
@@ -17,9 +17,12 @@ pub mod capture;
 use calls::{CallAccount, Survey};
 use capture::{Contents, Datagram, datagrams};
 
+use crate::hearing::heard_together;
+use crate::replay;
+
 /// The files that an import writes.
 const TRACE: &str = "trace.csv";
-const SCENARIO: &str = "scenario.toml";
+pub(crate) const SCENARIO: &str = "scenario.toml";
 
 /// What was made of a capture.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Imported {
     pub others: Vec<(SocketAddr, usize)>,
     /// What it says about each call.
     pub calls: Vec<CallAccount>,
+    /// What they heard together.
+    pub heard: HeardRecord,
     /// The scenario that plays it again.
     pub scenario: PathBuf,
     /// The trace that the scenario names.
@@ -67,10 +72,22 @@ pub fn import_capture(
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let (trace, scenario) = (out.join(TRACE), out.join(SCENARIO));
     let others = floors.others().to_vec();
-    let calls = tell(floors, open()?, &trace, &shown.to_string())?;
-    fs::write(&scenario, scenario_text(capture, &calls))
+    let (calls, seconds) = tell(floors, open()?, &trace, &shown.to_string())?;
+    let experienced: Vec<_> = calls.iter().map(|call| (&call.heard, call.frame)).collect();
+    let heard = heard_together(format!("capture {shown}"), &experienced, seconds);
+    replay::keep(&heard, out)?;
+    let replayed = Replayed {
+        written_by: "din import pcap",
+        name: &capture.file_name().unwrap_or_default().to_string_lossy(),
+        trace: TRACE,
+        frame: calls.first().map_or(Duration::from_millis(60), |call| call.frame),
+        devices: calls.len(),
+        lasting: calls.iter().map(|call| call.lasting).max().unwrap_or_default(),
+        heard: &heard,
+    };
+    fs::write(&scenario, replayed.scenario_text())
         .with_context(|| format!("cannot write {}", scenario.display()))?;
-    Ok(Imported { contents, others, calls, scenario, trace })
+    Ok(Imported { contents, others, calls, heard, scenario, trace })
 }
 
 fn tell(
@@ -78,7 +95,7 @@ fn tell(
     capture: impl io::Read + Send,
     trace: &Path,
     shown: &str,
-) -> anyhow::Result<Vec<CallAccount>> {
+) -> anyhow::Result<(Vec<CallAccount>, Vec<HeardSecond>)> {
     let writing = || format!("cannot write {}", trace.display());
     let mut file = BufWriter::new(File::create(trace).with_context(writing)?);
     writeln!(file, "# what a network did, from {shown}; t_ms from the first frame of each call")?;
@@ -86,55 +103,68 @@ fn tell(
     let each =
         |datagram: Datagram<'_>| telling.datagram(&datagram).map_err(|error| error.to_string());
     datagrams(capture, each).map_err(|what| anyhow::anyhow!("{shown}: {what}"))?;
-    Ok(telling.finish().with_context(writing)?.0)
+    telling.finish().with_context(writing)
 }
 
-/// What the firmware would have played of all calls.
-fn heard(calls: &[CallAccount]) -> Playout {
-    let mut all = Playout::default();
-    for call in calls {
-        all.merge(&call.heard.xiaozhi);
+/// What a scenario plays again.
+pub(crate) struct Replayed<'a> {
+    /// The command that writes it.
+    pub written_by: &'a str,
+    /// The name of what was recorded.
+    pub name: &'a str,
+    /// The trace's path, from the scenario's directory.
+    pub trace: &'a str,
+    /// Audio in each frame.
+    pub frame: Duration,
+    /// A device for each call.
+    pub devices: usize,
+    /// The longest call.
+    pub lasting: Duration,
+    /// What was heard.
+    pub heard: &'a HeardRecord,
+}
+
+impl Replayed<'_> {
+    /// The scenario's text. Its limit is what was lost, a tenth of that and 1 % more: a gateway that
+    /// adds losses of its own fails it.
+    pub(crate) fn scenario_text(&self) -> String {
+        let Self { written_by, name, devices, .. } = self;
+        let title = toml_text(&format!("Replay of {name}"));
+        let trace = toml_text(self.trace);
+        let seconds = self.lasting.as_secs_f64().max(1.0).ceil();
+        let frame = self.frame.as_millis();
+        let loss = self.heard.effective_loss_percent.unwrap_or(0.0);
+        let limit = (loss * 1.1 + 1.0).min(100.0);
+        format!(
+            "# Written by `{written_by}`: device n has what call n of the original went through.\n\
+             title    = {title}\n\
+             question = \"Does this gateway sound as it did then, behind that network?\"\n\
+             seed     = 1\n\
+             drain    = \"3s\"\n\
+             \n\
+             [gateway]\n\
+             backend = \"echo\"\n\
+             \n\
+             [devices]\n\
+             frame   = \"{frame}ms\"\n\
+             network = {{ trace = {trace}, repeat = false }}\n\
+             \n\
+             [[phase]]\n\
+             name    = \"replay\"\n\
+             devices = {devices}\n\
+             hold    = \"{seconds}s\"\n\
+             \n\
+             [thresholds]\n\
+             \"sessions_failed\" = \"= 0\"\n\
+             \"effective_loss\"  = \"<= {limit:.2}%\"   # the original's {loss:.2}%, a tenth and 1% more\n"
+        )
     }
-    all
 }
 
-/// The scenario that plays a capture again. Its limit is what the capture lost, a tenth of that and
-/// 1 % more: a gateway that adds losses of its own fails it.
-fn scenario_text(capture: &Path, calls: &[CallAccount]) -> String {
-    let name = capture.file_name().unwrap_or_default().to_string_lossy();
-    // It stands in a string of TOML.
-    let name: String =
-        name.chars().filter(|one| !one.is_control() && !"\"\\".contains(*one)).collect();
-    let lasting = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
-    let seconds = lasting.as_secs_f64().max(1.0).ceil();
-    let frame = calls.first().map_or(60, |call| call.frame.as_millis());
-    let devices = calls.len();
-    let loss = heard(calls).effective_loss().unwrap_or(0.0);
-    let limit = (loss * 110.0 + 1.0).min(100.0);
-    format!(
-        "# Written by `din import pcap`: device n has what call n of the capture went through.\n\
-         title    = \"Replay of {name}\"\n\
-         question = \"Does this gateway sound as it did in the capture, behind that network?\"\n\
-         seed     = 1\n\
-         drain    = \"3s\"\n\
-         \n\
-         [gateway]\n\
-         backend = \"echo\"\n\
-         \n\
-         [devices]\n\
-         frame   = \"{frame}ms\"\n\
-         network = {{ trace = \"{TRACE}\", repeat = false }}\n\
-         \n\
-         [[phase]]\n\
-         name    = \"replay\"\n\
-         devices = {devices}\n\
-         hold    = \"{seconds}s\"\n\
-         \n\
-         [thresholds]\n\
-         \"sessions_failed\" = \"= 0\"\n\
-         \"effective_loss\"  = \"<= {limit:.2}%\"   # the capture's {:.2}%, a tenth and 1% more\n",
-        loss * 100.0
-    )
+/// As a string of TOML, on one line.
+fn toml_text(text: &str) -> String {
+    let kept: String = text.chars().filter(|one| !one.is_control()).collect();
+    toml::Value::String(kept).to_string()
 }
 
 /// What an import says, ending in a line break.
@@ -146,7 +176,7 @@ pub fn text(imported: &Imported) -> String {
 }
 
 fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
-    let Imported { contents, others, calls, scenario, trace } = imported;
+    let Imported { contents, others, calls, heard, scenario, trace } = imported;
     let Contents { packets, datagrams, cut_short, truncated } = contents;
     write!(out, "capture    {packets} packets, {datagrams} of UDP")?;
     if *cut_short > 0 {
@@ -162,13 +192,12 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
     let silent = calls.iter().filter(|call| !call.echoes).count();
     let sum = |count: fn(&CallAccount) -> u64| calls.iter().map(count).sum::<u64>();
     let longest = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
-    let heard = heard(calls);
     writeln!(
         out,
         "calls      {}, the longest {:.1} s; {} frames",
         calls.len(),
         longest.as_secs_f64(),
-        heard.frames_sent
+        heard.frames
     )?;
     let frames: BTreeSet<Duration> = calls.iter().map(|call| call.frame).collect();
     if frames.len() > 1 {
@@ -192,21 +221,20 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
         sum(|call| call.lost_down),
         sum(|call| call.reordered)
     )?;
-    let jitters: Vec<Duration> =
-        calls.iter().filter_map(|call| Some(call.heard.rfc3550?.settled)).collect();
-    if let Some(worst) = jitters.iter().max() {
-        let mean = jitters.iter().sum::<Duration>().as_secs_f64() / jitters.len() as f64;
-        let worst = worst.as_secs_f64() * 1e3;
-        writeln!(out, "jitter     rfc3550 {:.2} ms (worst call {worst:.2})", mean * 1e3)?;
+    if let Some(mean) = heard.rfc3550_jitter_ms {
+        let of_calls = calls.iter().filter_map(|call| Some(call.heard.rfc3550?.settled));
+        let worst = of_calls.max().unwrap_or_default().as_secs_f64() * 1e3;
+        writeln!(out, "jitter     rfc3550 {mean:.2} ms (worst call {worst:.2})")?;
     }
-    if let (Some(stutters), Some(loss)) = (heard.stutter_per_minute(), heard.effective_loss()) {
+    if let (Some(stutters), Some(gap), Some(loss)) =
+        (heard.stutter_per_minute, heard.longest_gap_ms, heard.effective_loss_percent)
+    {
         writeln!(
             out,
-            "playout    {stutters:.1} stutters a minute, longest gap {:.0} ms, effective loss {:.2} %",
-            heard.longest_gap().as_secs_f64() * 1e3,
-            loss * 100.0
+            "playout    {stutters:.1} stutters a minute, longest gap {gap:.0} ms, effective loss {loss:.2} %"
         )?;
     }
     writeln!(out, "\nwrote {} and {}", trace.display(), scenario.display())?;
-    writeln!(out, "play it: din run {}", scenario.display())
+    let directory = scenario.parent().unwrap_or(Path::new("."));
+    writeln!(out, "play it again: din replay {}", directory.display())
 }

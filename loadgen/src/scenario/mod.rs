@@ -255,16 +255,43 @@ impl Scenario {
             return Ok(scenario);
         }
         let changed = overrides::apply(path, &changed, overrides)?;
+        Ok(Scenario { overrides: changes, ..scenario.changed(path, changed, overrides)? })
+    }
+
+    /// The scenario of a run's record: its text, with the changes that it was run with.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn recorded(
+        path: &Path,
+        text: &str,
+        changes: &[String],
+    ) -> Result<Scenario, ScenarioError> {
+        let scenario = Self::parse(path, text)?;
+        if changes.is_empty() {
+            return Ok(scenario);
+        }
+        let changed = overrides::apply(path, text, changes)?;
+        scenario.changed(path, changed, changes)
+    }
+
+    /// With the text that `overrides` made of its own.
+    fn changed(
+        self,
+        path: &Path,
+        changed: String,
+        overrides: &[String],
+    ) -> Result<Scenario, ScenarioError> {
         let mut changed =
             file::parse(path, changed).map_err(|error| error.caused_by_overrides(overrides))?;
         for threshold in &mut changed.thresholds {
             // The changed text is in no file: its lines lead nowhere.
-            let written = scenario.thresholds.iter().find(|own| threshold.is_about_the_same(own));
+            let written = self.thresholds.iter().find(|own| threshold.is_about_the_same(own));
             threshold.line = written.and_then(|own| own.line);
         }
         // As in the file, then what the command line added: changing sorted them by name.
         changed.thresholds.sort_by_key(|threshold| threshold.line.unwrap_or(u32::MAX));
-        Ok(Scenario { text, overrides: changes, ..changed })
+        Ok(Scenario { text: self.text, overrides: overrides.to_vec(), ..changed })
     }
 
     /// From the start of the run to the end of the last phase.

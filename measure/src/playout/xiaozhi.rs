@@ -59,28 +59,32 @@ impl Xiaozhi {
         Fate::Kept
     }
 
-    /// The gaps in what is played of these arrivals, in their order: the frame that ended each, when it
-    /// came, and how long the gap was; those that are heard as a stutter.
-    pub fn gaps(
-        frame: Duration,
-        arrivals: impl IntoIterator<Item = (u64, Duration)>,
-    ) -> Vec<(u64, Duration, Duration)> {
-        let mut player = Self::new(frame);
-        let mut gaps = Vec::new();
-        for (number, at) in arrivals {
-            let silent_from = player.speaker.silent_from;
-            let gap = at.saturating_sub(silent_from);
-            let kept = player.arrived(number, at) == Fate::Kept;
-            if kept && !silent_from.is_zero() && gap >= STUTTER_FROM {
-                gaps.push((number, at, gap));
-            }
-        }
-        gaps
-    }
-
     /// The account after so many frames were sent.
     pub fn finish(self, frames_sent: u64) -> Playout {
         self.account.finish(frames_sent, self.speaker.silent_from)
+    }
+}
+
+/// The gaps in what is played of one stream, each as it ends: those that are heard as a stutter.
+#[derive(Clone, Debug)]
+pub struct Gaps(Xiaozhi);
+
+impl Gaps {
+    /// A device before its first packet.
+    ///
+    /// # Panics
+    /// For a frame of no length.
+    pub const fn new(frame: Duration) -> Self {
+        Self(Xiaozhi::new(frame))
+    }
+
+    /// A packet of this frame arrived, in the order of arrival: how long the gap was that it ended, if
+    /// it did.
+    pub fn arrived(&mut self, frame: u64, at: Duration) -> Option<Duration> {
+        let silent_from = self.0.speaker.silent_from;
+        let gap = at.saturating_sub(silent_from);
+        let kept = self.0.arrived(frame, at) == Fate::Kept;
+        (kept && !silent_from.is_zero() && gap >= STUTTER_FROM).then_some(gap)
     }
 }
 
@@ -144,10 +148,14 @@ mod tests {
     fn gaps_are_those_that_the_account_counts() {
         let stream = reference_stream();
         let (playout, _) = played(&stream, 10);
-        let gaps = Xiaozhi::gaps(FRAME, stream.iter().copied());
-        assert_eq!(gaps.len() as u64, playout.stutters);
-        assert_eq!(gaps.iter().map(|(.., gap)| *gap).max(), Some(playout.longest_gap()));
-        assert_eq!(Xiaozhi::gaps(FRAME, steady(0..100)), []);
+        let gaps = |arrivals: &[(u64, Duration)]| -> Vec<Duration> {
+            let mut gaps = Gaps::new(FRAME);
+            arrivals.iter().filter_map(|&(frame, at)| gaps.arrived(frame, at)).collect()
+        };
+        let audible = gaps(&stream);
+        assert_eq!(audible.len() as u64, playout.stutters);
+        assert_eq!(audible.into_iter().max(), Some(playout.longest_gap()));
+        assert_eq!(gaps(&steady(0..100)), []);
     }
 
     #[test]

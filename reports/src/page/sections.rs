@@ -1,6 +1,7 @@
 //! What a report says, section by section.
 
 mod causes;
+mod replay;
 mod trust;
 mod verdicts;
 
@@ -19,11 +20,14 @@ pub(super) fn all(runs: &[RunFiles]) -> Markup {
         header {
             (verdicts::heads(runs))
             nav aria-label="Sections" { ul {
-                @for (id, name) in NAMES { li { a href={ "#" (id) } { (name) } } }
+                @for (id, name) in NAMES.into_iter().filter(|(id, _)| *id != REPLAY || replay::is_told(runs)) { li { a href={ "#" (id) } { (name) } } }
             } }
         }
         main {
             section id="thresholds" { h2 { "Thresholds" } (verdicts::thresholds(runs)) }
+            @if replay::is_told(runs) {
+                section id=(REPLAY) { h2 { "Original and reproduced" } (replay::replays(runs)) }
+            }
             section id="over-time" {
                 h2 { "What happened over time" }
                 (events(runs))
@@ -63,9 +67,12 @@ pub(super) fn all(runs: &[RunFiles]) -> Markup {
     }
 }
 
+/// Of runs that play something again alone.
+const REPLAY: &str = "replay";
 /// Addresses and names.
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 9] = [
     ("thresholds", "Thresholds"),
+    (REPLAY, "Original and reproduced"),
     ("over-time", "Over time"),
     ("latency", "Latency"),
     ("playout", "Jitter and playout"),
