@@ -48,6 +48,11 @@ observe *ARGS: setup
     cargo build --release --locked --bins
     benches/observer/observe {{ ARGS }}
 
+# Is a captured network heard again as it was, over three seeds? As root, with tcpdump
+round-trip *SEEDS: setup
+    cargo build --release --locked --bins
+    benches/observer/round-trip {{ SEEDS }}
+
 # Fuzz a target, `scenario` or `capture`, for so many seconds; installs cargo-fuzz when it is missing
 fuzz SECONDS="300" TARGET="scenario": setup
     command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz

@@ -52,7 +52,7 @@ pub fn heard_through(source: String, trace: &Trace, frame: Duration) -> HeardRec
 }
 
 fn heard_of_stream(stream: &Stream, frame: Duration, seconds: &mut HeardSeconds) -> Experienced {
-    let frames = stream.length().as_nanos().div_ceil(frame.as_nanos());
+    let frames = stream.sending().as_nanos().div_ceil(frame.as_nanos());
     let frames = u64::try_from(frames).unwrap_or(u64::MAX);
     let due = |number: u64| frame * u32::try_from(number).unwrap_or(u32::MAX);
     let delay = |number: u64| {

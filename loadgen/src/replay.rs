@@ -42,10 +42,10 @@ pub fn keep(original: &HeardRecord, directory: &Path) -> anyhow::Result<()> {
 /// When it is none of them, or cannot be read; says what it has to be.
 pub fn prepare(what: &Path, overrides: &[String], out: Option<&Path>) -> anyhow::Result<Replay> {
     let shown = what.display();
-    let out_or_default = out.map(Path::to_owned);
+    let named = out.map(Path::to_owned);
     if what.file_name().is_some_and(|name| name == RECORD) || what.join(RECORD).is_file() {
         let (original, scenario) = of_run(what, overrides)?;
-        return Ok(Replay { original, scenario, out: out_or_default });
+        return Ok(Replay { original, scenario, out: named });
     }
     if what.is_dir() {
         let scenario = what.join(SCENARIO);
@@ -57,8 +57,12 @@ pub fn prepare(what: &Path, overrides: &[String], out: Option<&Path>) -> anyhow:
             );
         };
         let scenario = Scenario::load(&scenario, overrides)?;
-        return Ok(Replay { original, scenario, out: out_or_default });
+        return Ok(Replay { original, scenario, out: named });
     }
+    anyhow::ensure!(
+        what.extension().is_none_or(|ending| ending != "toml"),
+        "{shown} is a scenario, and no recording: `din run {shown}`"
+    );
     of_trace(what, overrides, out)
 }
 
@@ -99,7 +103,7 @@ fn of_trace(what: &Path, overrides: &[String], out: Option<&Path>) -> anyhow::Re
         trace: place,
         frame: usual,
         devices: trace.streams().len(),
-        lasting: trace.length(),
+        lasting: trace.sending(),
         heard: &heard_through(source.clone(), &trace, usual),
     }
     .scenario_text();

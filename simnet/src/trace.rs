@@ -95,6 +95,11 @@ impl Stream {
     pub fn length(&self) -> Duration {
         [&self.up, &self.down].map(|points| length(points)).into_iter().max().unwrap_or_default()
     }
+
+    /// For how long its device sends: as [`length`](Self::length), of the uplink where it has one.
+    pub fn sending(&self) -> Duration {
+        if self.up.is_empty() { self.length() } else { length(&self.up) }
+    }
 }
 
 /// The last packet lasts as long as packets do on average.
@@ -119,6 +124,11 @@ impl Trace {
     /// How long it is: its longest stream.
     pub fn length(&self) -> Duration {
         self.streams.iter().map(Stream::length).max().unwrap_or_default()
+    }
+
+    /// For how long devices send: the longest of its streams.
+    pub fn sending(&self) -> Duration {
+        self.streams.iter().map(Stream::sending).max().unwrap_or_default()
     }
 
     /// Reads a trace.

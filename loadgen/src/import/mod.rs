@@ -131,7 +131,7 @@ impl Replayed<'_> {
         let Self { written_by, name, devices, .. } = self;
         let title = toml_text(&format!("Replay of {name}"));
         let trace = toml_text(self.trace);
-        let seconds = self.lasting.as_secs_f64().max(1.0).ceil();
+        let lasting = self.lasting.max(Duration::from_secs(1)).as_millis();
         let frame = self.frame.as_millis();
         let loss = self.heard.effective_loss_percent.unwrap_or(0.0);
         let limit = (loss * 1.1 + 1.0).min(100.0);
@@ -152,7 +152,7 @@ impl Replayed<'_> {
              [[phase]]\n\
              name    = \"replay\"\n\
              devices = {devices}\n\
-             hold    = \"{seconds}s\"\n\
+             hold    = \"{lasting}ms\"\n\
              \n\
              [thresholds]\n\
              \"sessions_failed\" = \"= 0\"\n\

@@ -10,7 +10,7 @@ use protocol::{MediaTimestamp, Sequence, Ssrc};
 
 /// What stands before UDP in each packet.
 #[derive(Clone, Copy)]
-enum Below {
+pub(crate) enum Below {
     Ethernet,
     Vlan,
     Ipv6,
@@ -20,7 +20,7 @@ const DEVICE: u16 = 40_000;
 const GATEWAY: u16 = 8888;
 const PAYLOAD: [u8; 40] = [0xA5; 40];
 
-fn packet(below: Below, up: bool, frame: u32) -> Vec<u8> {
+pub(crate) fn packet(below: Below, up: bool, frame: u32) -> Vec<u8> {
     let header = Header {
         flags: if up { 0 } else { DOWNLINK_FLAG },
         payload_len: u16::try_from(PAYLOAD.len()).unwrap(),
@@ -58,7 +58,7 @@ fn packet(below: Below, up: bool, frame: u32) -> Vec<u8> {
 }
 
 /// A capture in pcap's format; times in ms.
-fn pcap(link: u32, snaplen: usize, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn pcap(link: u32, snaplen: usize, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut file = Vec::new();
     file.extend(0xA1B2_C3D4u32.to_le_bytes());
     file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

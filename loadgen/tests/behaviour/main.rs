@@ -20,6 +20,7 @@ mod library_gates;
 mod networks;
 mod odd_gateways;
 mod pool;
+mod replays;
 mod reports;
 mod runs;
 mod scenario_files;
