@@ -118,6 +118,11 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     ] {
         overall.count(metric, count);
     }
+    let impaired = parts.received.calls.iter().filter_map(|call| call.impaired_lost);
+    if let Some(lost) = impaired.reduce(|one, other| one + other) {
+        overall.count(Metric::ImpairedLost, lost);
+        overall.samples(Metric::ImpairmentLag, &parts.sent.impairment_lag);
+    }
     for call in &parts.received.calls {
         if let Some(at) = call.wrong_key_since {
             let what = "answers are sealed with another key than the granted one";

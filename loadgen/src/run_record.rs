@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use measure::playout::Playout;
-use measure::record::{FORMAT, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
+use measure::record::{FORMAT, NETWORKS, PhaseRecord, RunRecord, ScenarioRecord, TargetRecord};
 use measure::validity::{self, Evidence, LittlesLaw};
 use measure::{Distribution, Metric, Statistic};
 use platform::Host;
@@ -289,7 +289,9 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
     let as_recorded = scenario.devices.groups.iter().all(|group| {
         group.audio.is_empty() && group.encoder == codec::EncoderSettings::firmware_uplink()
     });
-    BTreeMap::from([
+    let networks = networks(scenario);
+    let networks = (!networks.is_empty()).then(|| (NETWORKS.to_owned(), json!(networks)));
+    let entries = [
         ("gateway_telemetry".to_owned(), json!(telemetry(performed))),
         ("latency_from".to_owned(), json!("the planned instant of the frame")),
         ("latency_to".to_owned(), json!("kernel receive timestamp (SO_TIMESTAMPNS) of its answer")),
@@ -326,7 +328,14 @@ fn method(scenario: &Scenario, performed: &Performed) -> BTreeMap<String, Value>
             json!(if as_recorded { "bundled packets, as recorded" } else { "encoded at start" }),
         ),
         ("histograms".to_owned(), json!("HdrHistogram, 3 significant digits, 1 µs to 60 s")),
-    ])
+    ];
+    entries.into_iter().chain(networks).collect()
+}
+
+/// The simulated networks that devices were behind at the start, by group.
+fn networks(scenario: &Scenario) -> BTreeMap<&str, &str> {
+    let groups = scenario.groups().filter(|(group, _)| !group.network.is_clear());
+    groups.map(|(group, _)| (&group.name[..], &group.network.said[..])).collect()
 }
 
 /// How late timers were during the run, and what it cost to know.

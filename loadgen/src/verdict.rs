@@ -291,6 +291,7 @@ fn basis(metric: Metric) -> &'static [Metric] {
         }
         Metric::FramesAwaited
         | Metric::FramesUnmatched
+        | Metric::ImpairedLost
         | Metric::SendRefused
         | Metric::WorkerPanics
         | Metric::GatewayUndecipherable => &[Metric::FramesSent],

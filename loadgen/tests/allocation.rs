@@ -19,12 +19,14 @@ use loadgen::media::listener::Listener;
 use loadgen::media::pacer::Pacer;
 use loadgen::media::talkspurt::Talkspurts;
 use loadgen::media::uplink::Uplink;
-use loadgen::scenario::Phase;
+use loadgen::media::ways::Ways;
+use loadgen::scenario::{Network, Phase};
 use loadgen::schedule::PhaseTimes;
 use loadgen::voice::Voice;
 use platform::{Clock, Priority};
 use protocol::cipher::{MediaCipher, MediaKey, NonceTemplate};
 use protocol::{FrameDuration, Moment, SampleRate, Ssrc};
+use simnet::{Delay, Impairment, Loss};
 
 /// The system's allocator, counting what pacer and listener allocate.
 struct Counting;
@@ -68,7 +70,7 @@ const COUNTED: u64 = 1200;
 const INTERVALS: u64 = 4;
 
 /// A call whose frames come back as they went out.
-fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
+fn call(device: u8, clock: Clock, voice: &Arc<Voice>, network: &Network) -> Arc<Call> {
     let mirror = UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(mirror.local_addr().unwrap()).unwrap();
@@ -84,6 +86,8 @@ fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
             }
         }
     });
+    let first_due = clock.now() + Duration::from_micros(20_000 + u64::from(device) * 2_300);
+    let ways = Ways::new(&[(Moment::START, network.clone())], 0, first_due, device.into());
     let nonce = NonceTemplate::new(Ssrc::new(0x1000 + u32::from(device)), 0);
     Arc::new(Call::new(CallParts {
         device: device.into(),
@@ -95,10 +99,10 @@ fn call(device: u8, clock: Clock, voice: &Arc<Voice>) -> Arc<Call> {
         downlink_rate: SampleRate::HZ_16000,
         speech: Speech { voice: 0, first_packet: 0 },
         voice: Arc::clone(voice),
-        first_due: clock.now() + Duration::from_micros(20_000 + u64::from(device) * 2_300),
+        first_due,
         leave: Moment::from_nanos(u64::MAX),
         talkspurts: Talkspurts::Endless,
-        ways: None,
+        ways: (!network.is_clear()).then(|| Box::new(ways)),
     }))
 }
 
@@ -110,8 +114,8 @@ fn wait(listener: &Listener, answers: u64) {
 }
 
 /// Allocations of pacer and listener while [`COUNTED`] frames are answered; the answers of so many
-/// devices are decoded.
-fn allocations(decoded: u32) -> u64 {
+/// devices are decoded, and all are behind this network.
+fn allocations(decoded: u32, network: &Network) -> u64 {
     // 20 ms of wideband SILK, as far as its table of contents goes.
     let packets = (0..50).map(|_| vec![9 << 3; 60].into_boxed_slice()).collect();
     let voice = Arc::new(Voice { name: "test".to_owned(), frame: FrameDuration::MS_60, packets });
@@ -127,7 +131,7 @@ fn allocations(decoded: u32) -> u64 {
     let listener =
         Listener::start(clock, phases.clone(), checker.inbox(), Priority::Ordinary).unwrap();
     let pacer = Pacer::start(clock, phases, Priority::Ordinary, Duration::ZERO).unwrap();
-    let calls: Vec<_> = (0..DEVICES).map(|device| call(device, clock, &voice)).collect();
+    let calls: Vec<_> = (0..DEVICES).map(|device| call(device, clock, &voice, network)).collect();
     for call in &calls {
         listener.listen(Arc::clone(call));
         pacer.join(Uplink::new(Arc::clone(call), Arc::clone(&voice), 0));
@@ -154,6 +158,7 @@ fn allocations(decoded: u32) -> u64 {
     let (received, _) = listener.stop();
     assert_eq!(received.calls.len(), usize::from(DEVICES));
     assert!(sent.phases[0].sent >= WARM_UP + COUNTED);
+    assert_eq!(sent.impairment_lag.count() > COUNTED, !network.is_clear());
     assert!(received.phases[0].response_latency.count() >= WARM_UP + COUNTED);
     checker.stop();
     allocations
@@ -163,8 +168,20 @@ fn allocations(decoded: u32) -> u64 {
 #[test]
 fn frames_of_calls_under_way_allocate_nothing_on_pacer_and_listener() {
     UNCOUNTED.set(true);
-    assert_eq!(allocations(0), 0);
+    let clear = Network::default();
+    assert_eq!(allocations(0, &clear), 0);
+    // A simulated network holds copies, in buffers that are used again: new ones are for more packets
+    // on their way at the same time than before, here two each way, and for growing tables of them.
+    let delay = Delay { time: Duration::from_millis(30), ..Delay::default() };
+    let impairment = Impairment { delay, loss: Loss::Random(0.02), ..Impairment::default() };
+    let held = Network {
+        uplink: impairment.clone().into(),
+        downlink: impairment.into(),
+        said: String::new(),
+    };
+    let copied = allocations(0, &held);
+    assert!(copied < COUNTED / 20, "{copied} allocations for {COUNTED} answers");
     // The packets of four of eight devices are copied: this would see it.
-    let copied = allocations(4);
+    let copied = allocations(4, &clear);
     assert!(copied >= COUNTED / 4, "{copied} allocations for {COUNTED} answers");
 }

@@ -107,6 +107,8 @@ catalogue! {
         "From the instant a frame was really sent to the kernel receiving its answer; hides the generator's own delay, so it stands beside the response latency and never replaces it.";
     SendLag, "send_lag", Time,
         "From the instant a frame was planned to be sent to the send call.";
+    ImpairmentLag, "impairment_lag", Time,
+        "How late a frame was sent that the simulated network had held, after the instant at which it was to let it go.";
     Ipdv, "ipdv", Time,
         "Size of the difference in delay between an answer and the one before it (RFC 3393), over all devices' packets.";
     Pdv, "pdv", Time,
@@ -171,6 +173,8 @@ catalogue! {
         "Media packets whose timestamp is that of no frame sent, or that are no media packet of the session.";
     SendRefused, "send_refused", Count,
         "Send calls that the kernel refused because the media port is closed.";
+    ImpairedLost, "impaired_lost", Count,
+        "Packets that the simulated network lost, of both directions together.";
     Turns, "turns", Count,
         "Turns of half-duplex devices that were over before their call was: answered, or given up.";
     TurnsAnswered, "turns_answered", Count,

@@ -226,6 +226,9 @@ pub struct FailureRecord {
 /// Metrics by name.
 pub type MetricMap = BTreeMap<String, MetricRecord>;
 
+/// The entry of [`RunRecord::method`] that names the simulated networks, by group.
+pub const NETWORKS: &str = "networks";
+
 /// One metric's numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

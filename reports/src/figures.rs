@@ -1,7 +1,7 @@
 //! Numbers and names as reports show them.
 
 use measure::Metric;
-use measure::record::{MetricRecord, RunRecord, Summary, ThresholdRecord, Verdict};
+use measure::record::{MetricRecord, NETWORKS, RunRecord, Summary, ThresholdRecord, Verdict};
 use measure::validity::State;
 
 /// The verdict in a word or two; a run that is INVALID has none.
@@ -86,6 +86,17 @@ pub(crate) fn value(run: &RunRecord, metric: Metric) -> Option<u64> {
 )]
 fn whole(count: f64) -> u64 {
     count as u64
+}
+
+/// The simulated networks, in words; `None` where there was none.
+pub(crate) fn networks(run: &RunRecord) -> Option<String> {
+    let by_group = run.method.get(NETWORKS)?.as_object()?;
+    let named = by_group.iter().filter_map(|(group, network)| {
+        let network = network.as_str()?;
+        // Where there are no groups all devices are one of this name.
+        Some(if group == "all" { network.to_owned() } else { format!("{group}: {network}") })
+    });
+    (!by_group.is_empty()).then(|| named.collect::<Vec<_>>().join("; "))
 }
 
 /// A number of a threshold or a metric.

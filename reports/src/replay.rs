@@ -88,10 +88,10 @@ pub(crate) fn sentence(rows: &[Compared]) -> String {
     let percent = CLOSE * 100.0;
     if far.is_empty() {
         format!(
-            "reproduced: each within {percent:.0} %, or within what one frame, one stutter or the host makes"
+            "Reproduced: each within {percent:.0} %, or within what one frame, one stutter or the host makes"
         )
     } else {
-        format!("not reproduced within {percent:.0} %: {}", far.join(", "))
+        format!("Not reproduced within {percent:.0} %: {}", far.join(", "))
     }
 }
 
@@ -156,6 +156,6 @@ mod tests {
             ..original.clone()
         };
         insta::assert_snapshot!(text(&original, &again));
-        assert!(sentence(&original.compare(&original)).starts_with("reproduced"));
+        assert!(sentence(&original.compare(&original)).starts_with("Reproduced"));
     }
 }

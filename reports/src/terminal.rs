@@ -10,7 +10,7 @@ use measure::Metric;
 use measure::record::{RunRecord, ThresholdRecord};
 use measure::validity::State;
 
-use crate::figures::{distribution, millis_text, thousands, value, verdict};
+use crate::figures::{distribution, millis_text, networks, thousands, value, verdict};
 use experience::write_experience;
 use pool::write_pool;
 use thresholds::write_thresholds;
@@ -43,13 +43,14 @@ impl Style {
 }
 
 /// The latencies and lags worth a row, with their plain names.
-const TIMES: [(Metric, &str); 12] = [
+const TIMES: [(Metric, &str); 13] = [
     (Metric::TurnLatency, "turn latency"),
     (Metric::BargeIn, "barge-in"),
     (Metric::TurnLag, "turn lag"),
     (Metric::ResponseLatency, "response latency"),
     (Metric::ServiceLatency, "service latency"),
     (Metric::SendLag, "send lag"),
+    (Metric::ImpairmentLag, "impairment lag"),
     (Metric::ReceiveLag, "receive lag"),
     (Metric::GatewayQueueDelay, "gateway queue"),
     (Metric::GatewayWork, "gateway work"),
@@ -163,6 +164,10 @@ fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {
         count(Metric::FramesReordered),
         count(Metric::FramesDuplicate)
     )?;
+    if let Some(networks) = networks(run) {
+        let lost = count(Metric::ImpairedLost);
+        writeln!(out, "  network    simulated: {networks}; {lost} packets were lost in it")?;
+    }
     if value(run, Metric::Turns).is_some() {
         writeln!(
             out,

@@ -98,6 +98,8 @@ pub struct CallArrivals {
     pub turns: (u64, u64),
     /// Packets of speech received, each counted once.
     pub speech: u64,
+    /// Packets of both directions that the simulated network lost; `None` without one.
+    pub impaired_lost: Option<u64>,
     /// Answers after the answer to a later frame.
     pub reordered: u64,
     /// Answers to a frame answered before.
@@ -323,6 +325,7 @@ impl ListenerThread {
             answered: downlink.call.answered(),
             turns: downlink.call.turns.concluded(),
             speech: downlink.speech.received(),
+            impaired_lost: downlink.call.ways.as_ref().map(|ways| ways.lost()),
             reordered: downlink.window.reordered(),
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,

@@ -110,7 +110,11 @@ pub(super) struct NetworkTable {
 
 /// What one direction does, as it is written.
 #[derive(Clone)]
-pub(super) struct WayValue(Impairment);
+pub(super) struct WayValue {
+    impairment: Impairment,
+    /// How it is called: by its preset, if it has one.
+    name: String,
+}
 
 /// What is done to the packets of one direction, in netem's words.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -174,7 +178,10 @@ pub(super) struct OutageTable {
 }
 
 #[derive(Clone)]
-pub(super) struct PresetName(Impairment);
+pub(super) struct PresetName {
+    impairment: Impairment,
+    name: String,
+}
 #[derive(Clone, Copy)]
 pub(super) struct DistributionName(Distribution);
 #[derive(Clone)]
@@ -204,12 +211,15 @@ impl NetworkValue {
                 return Err((what.to_owned(), "name it: trace = \"FILE.csv\"".to_owned()));
             }
             let course = |way: &Option<WayValue>| {
-                way.as_ref().map_or_else(Course::default, |way| way.0.clone().into())
+                way.as_ref().map_or_else(Course::default, |way| way.impairment.clone().into())
             };
             let (uplink, downlink) = (course(&table.uplink), course(&table.downlink));
-            let said = |way: &Course, which: &str| (!way.is_clear()).then(|| which.to_owned());
-            let parts = [said(&uplink, "impaired uplink"), said(&downlink, "impaired downlink")];
-            let said = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let ways = [("uplink", &table.uplink), ("downlink", &table.downlink)];
+            let said = ways.iter().filter_map(|(which, way)| {
+                let way = way.as_ref().filter(|way| way.impairment != Impairment::default())?;
+                Some(format!("{which} {}", way.name))
+            });
+            let said = said.collect::<Vec<_>>().join(", ");
             return Ok(Network { uplink, downlink, said });
         };
         if table.uplink.is_some() || table.downlink.is_some() {
@@ -248,7 +258,7 @@ pub fn read_trace(file: &Path) -> Result<Trace, String> {
 
 impl WayTable {
     fn impairment(self) -> Result<Impairment, String> {
-        let mut made = self.preset.map_or_else(Impairment::default, |preset| preset.0);
+        let mut made = self.preset.map_or_else(Impairment::default, |preset| preset.impairment);
         let set = |to: &mut f64, share: Option<Share>| *to = share.map_or(*to, Share::ratio);
         made.delay = Delay {
             time: self.delay.map_or(made.delay.time, Within::get),
@@ -355,12 +365,18 @@ impl<'de> Deserialize<'de> for WayValue {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<WayValue, E> {
-                preset(name).map(WayValue).map_err(E::custom)
+                let impairment = preset(name).map_err(E::custom)?;
+                Ok(WayValue { impairment, name: name.to_owned() })
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<WayValue, A::Error> {
                 let table = WayTable::deserialize(MapAccessDeserializer::new(map))?;
-                table.impairment().map(WayValue).map_err(de::Error::custom)
+                let name = match &table.preset {
+                    Some(preset) => format!("{} with changes", preset.name),
+                    None => "with an impairment of its own".to_owned(),
+                };
+                let impairment = table.impairment().map_err(de::Error::custom)?;
+                Ok(WayValue { impairment, name })
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -370,7 +386,8 @@ impl<'de> Deserialize<'de> for WayValue {
 impl<'de> Deserialize<'de> for PresetName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        preset(&name).map(Self).map_err(de::Error::custom)
+        let impairment = preset(&name).map_err(de::Error::custom)?;
+        Ok(Self { impairment, name })
     }
 }
 
@@ -471,6 +488,21 @@ mod tests {
         let table: Table = toml::from_str(&format!("network = {value}"))
             .map_err(|error: toml::de::Error| error.message().to_owned())?;
         table.network.network(Path::new("scenario.toml")).map_err(|(what, _)| what)
+    }
+
+    #[test]
+    fn a_network_is_called_by_its_presets() {
+        for (value, said) in [
+            ("\"lte-drive\"", "lte-drive"),
+            ("{ uplink = \"wifi-busy\" }", "uplink wifi-busy"),
+            (
+                "{ uplink = { preset = \"3g\", loss = \"1%\" }, downlink = { delay = \"5ms\" } }",
+                "uplink 3g with changes, downlink with an impairment of its own",
+            ),
+            ("{ downlink = {} }", ""),
+        ] {
+            assert_eq!(read(value).unwrap().said, said);
+        }
     }
 
     fn uplink(way: &str) -> Result<Impairment, String> {

@@ -24,6 +24,13 @@ fn both_ways_of_a_network_are_in_every_latency() {
     let thresholds = record["thresholds"].as_array().unwrap();
     assert!(thresholds.iter().all(|one| one["ok"] == true), "{thresholds:#?}");
     assert!(count(&record, "frames_received") > 60, "{:#}", record["metrics"]);
+    assert_eq!(count(&record, "impaired_lost"), 0);
+    let held = record["metrics"]["impairment_lag"]["count"].as_u64();
+    assert_eq!(held, Some(count(&record, "frames_sent")));
+    assert_eq!(
+        record["method"]["networks"]["all"],
+        "uplink with an impairment of its own, downlink with an impairment of its own"
+    );
 }
 
 #[test]
@@ -35,5 +42,6 @@ fn a_network_changes_in_mid_run_for_the_group_that_is_named() {
     let record = run(&format!("{PLAN}{groups}{tunnel}[thresholds]\n\"frames_lost\" = \"> 0\"\n"));
     // One of two devices, 600 ms of 60 ms frames; nothing else is lost on loopback.
     assert_eq!(count(&record, "frames_lost"), 10, "{:#}", record["metrics"]);
+    assert_eq!(count(&record, "impaired_lost"), 10);
     assert_eq!(record["actions"][0]["ok"], true, "{:#}", record["actions"]);
 }

@@ -55,7 +55,7 @@ fn reproduced(bench: &Bench, what: &str) -> (String, String) {
     (told, page)
 }
 
-const CLOSE: &str = "reproduced: each within 10 %";
+const CLOSE: &str = "Reproduced: each within 10 %";
 
 #[test]
 fn a_capture_is_heard_again_as_it_was() {
@@ -85,7 +85,7 @@ fn what_is_not_heard_again_is_named() {
     let bench = imported();
     let clean = "devices.network={}";
     let (told, page) = replay(&bench, "bad", &["--set", clean]);
-    let far = "not reproduced within 10 %: jitter (RFC 3550), effective loss, stutters a minute, \
+    let far = "Not reproduced within 10 %: jitter (RFC 3550), effective loss, stutters a minute, \
                longest gap";
     assert!(told.contains(far), "{told}");
     assert!(page.contains(far));

@@ -11,10 +11,11 @@ use crate::figures::{distribution, millis_text, thousands, value, with_unit};
 use crate::run_files::RunFiles;
 
 /// Latencies and lags.
-const TIMES: [Metric; 13] = [
+const TIMES: [Metric; 14] = [
     Metric::ResponseLatency,
     Metric::ServiceLatency,
     Metric::SendLag,
+    Metric::ImpairmentLag,
     Metric::ReceiveLag,
     Metric::TurnLatency,
     Metric::BargeIn,
@@ -44,7 +45,7 @@ const DEVICES: [Metric; 12] = [
 ];
 
 /// Every class of error that is counted.
-const ERRORS: [Metric; 25] = [
+const ERRORS: [Metric; 26] = [
     Metric::SessionsFailed,
     Metric::SessionsLost,
     Metric::FramesLost,
@@ -52,6 +53,7 @@ const ERRORS: [Metric; 25] = [
     Metric::FramesReordered,
     Metric::FramesDuplicate,
     Metric::FramesUnmatched,
+    Metric::ImpairedLost,
     Metric::SendRefused,
     Metric::TurnsUnanswered,
     Metric::SpeechLost,

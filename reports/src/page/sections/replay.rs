@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{of, scrolled};
 use crate::charts;
+use crate::figures::thousands;
 use crate::page::figure::figure;
 use crate::replay::{difference, heard_in, number, sentence, unit, words};
 use crate::run_files::RunFiles;
@@ -41,8 +42,8 @@ pub(super) fn replays(runs: &[RunFiles]) -> Markup {
                     }
                 } }))
                 p.soft {
-                    "Original: " (original.source) ", " (original.calls) " calls, " (original.frames)
-                    " frames. Reproduced: " (reproduced.calls) " calls, " (reproduced.frames) " frames."
+                    "Original: " (original.source) ", " (original.calls) " calls, " (thousands(original.frames))
+                    " frames. Reproduced: " (reproduced.calls) " calls, " (thousands(reproduced.frames)) " frames."
                 }
                 // Names of figures are unique in a page.
                 @if runs.len() == 1 { @for plot in charts::replay(run) { (figure(&plot)) } }
