@@ -17,6 +17,7 @@ mod hand_made;
 mod histograms;
 mod imports;
 mod library_gates;
+mod netem;
 mod networks;
 mod odd_gateways;
 mod pool;
