@@ -166,6 +166,33 @@ pub(crate) struct NetworkArgs {
 pub(crate) enum Import {
     /// Of a packet capture (pcap or pcapng) of devices or a gateway: each call's delays and losses
     Pcap(PcapArgs),
+    /// Of a recorded link, as the tools of mahimahi play it: a millisecond in each line
+    Mahimahi(MahimahiArgs),
+    /// Of an earlier run: its scenario, and what its worst device went through
+    Run(ImportRunArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct MahimahiArgs {
+    /// The link to the gateway
+    #[arg(value_name = "UPLINK")]
+    pub(crate) uplink: PathBuf,
+    /// The link to the device
+    #[arg(value_name = "DOWNLINK")]
+    pub(crate) downlink: Option<PathBuf>,
+    /// The directory for trace.csv and scenario.toml [default: the uplink's name without its ending]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportRunArgs {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    /// The directory for scenario.toml and trace.csv
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

@@ -28,8 +28,8 @@ use reports::terminal::{self, Style};
 use simnet::Preset;
 
 use cli::{
-    CheckArgs, Cli, Command, DoctorArgs, How, Import, ListArgs, NetworkArgs, NewArgs, PcapArgs,
-    ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
+    CheckArgs, Cli, Command, DoctorArgs, How, Import, ImportRunArgs, ListArgs, MahimahiArgs,
+    NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
 };
 
 const BAD_INPUT: u8 = 2;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
-        Command::Import(Import::Pcap(args)) => import_pcap(&args),
+        Command::Import(import) => import_args(&import),
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {
@@ -306,17 +306,30 @@ fn network(args: &NetworkArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn import_pcap(args: &PcapArgs) -> anyhow::Result<u8> {
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => args.capture.with_extension(""),
+fn import_args(import: &Import) -> anyhow::Result<u8> {
+    // Beside what is imported, under its name.
+    let beside = |out: &Option<PathBuf>, recorded: &Path| match out {
+        Some(out) => Ok(out.clone()),
+        None if recorded.extension().is_some() => Ok(recorded.with_extension("")),
+        None => Err(anyhow::anyhow!(
+            "{} has no ending to leave out: name a directory with --out",
+            recorded.display()
+        )),
     };
-    anyhow::ensure!(
-        out != args.capture,
-        "{} has no ending to leave out: name a directory with --out",
-        args.capture.display()
-    );
-    print(&import::text(&import::import_capture(&args.capture, args.gateway, &out)?));
+    print(&match import {
+        Import::Pcap(PcapArgs { capture, gateway, out }) => {
+            let out = beside(out, capture)?;
+            import::pcap::text(&import::pcap::import_capture(capture, *gateway, &out)?)
+        }
+        Import::Mahimahi(MahimahiArgs { uplink, downlink, out }) => {
+            let out = beside(out, uplink)?;
+            let imported = import::mahimahi::import_link(uplink, downlink.as_deref(), &out)?;
+            import::mahimahi::text(&imported)
+        }
+        Import::Run(ImportRunArgs { run, out }) => {
+            import::run::text(&import::run::import_run(run, out)?)
+        }
+    });
     Ok(0)
 }
 

@@ -275,6 +275,21 @@ impl Scenario {
         scenario.changed(path, changed, changes)
     }
 
+    /// A scenario's text with changes in it; as it is when there are none.
+    ///
+    /// # Errors
+    /// When a change leads nowhere.
+    pub fn recorded_text(
+        path: &Path,
+        text: &str,
+        changes: &[String],
+    ) -> Result<String, ScenarioError> {
+        if changes.is_empty() {
+            return Ok(text.to_owned());
+        }
+        overrides::apply(path, text, changes)
+    }
+
     /// With the text that `overrides` made of its own.
     fn changed(
         self,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use loadgen::import::{Imported, import_capture, text};
+use loadgen::import::pcap::{Imported, import_capture, text};
 use loadgen::scenario::Scenario;
 use protocol::packet::{DOWNLINK_FLAG, Header};
 use protocol::{MediaTimestamp, Sequence, Ssrc};

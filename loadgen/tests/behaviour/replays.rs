@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use loadgen::import::import_capture;
+use loadgen::import::pcap::import_capture;
 
 use crate::common::{Bench, SHORT, end};
 use crate::imports::{Below, packet, pcap};
@@ -78,6 +78,66 @@ fn a_trace_alone_is_enough() {
     let (told, _) = reproduced(&bench, "bad/trace.csv");
     assert!(told.contains("trace bad/trace.csv: 1 calls, 65 frames"), "{told}");
     assert!(bench.path("again/scenario.toml").exists());
+}
+
+#[test]
+fn yesterdays_run_is_todays_scenario() {
+    let bench = imported();
+    replay(&bench, "bad", &["--set", "devices.network={ uplink = { delay = '7ms' } }"]);
+    let import = |out: &str| end(bench.din(&["import", "run", "again", "--out", out]));
+    let made = import("made");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(made.stdout.contains("changed as by --set devices.network="), "{}", made.stdout);
+    assert!(made.stdout.contains("worst device went through, 65 frames"), "{}", made.stdout);
+    let written = fs::read_to_string(bench.path("made/scenario.toml")).unwrap();
+    assert!(written.contains("delay = \"7ms\""), "{written}");
+    fs::rename(bench.path("again"), bench.path("first")).unwrap();
+    let (told, _) = reproduced(&bench, "made");
+    assert!(told.contains("original    run again: 1 calls, 65 frames"), "{told}");
+    let twice = end(bench.din(&["import", "run", "first", "--out", "made"]));
+    assert_eq!(twice.code, Some(2));
+    assert!(twice.stderr.contains("scenario.toml is there already"), "{}", twice.stderr);
+    assert!(import("none").stderr.contains("again: No such file"));
+}
+
+#[test]
+fn a_run_whose_files_are_elsewhere_is_told() {
+    let bench = imported();
+    replay(&bench, "bad", &[]);
+    // Its scenario names a trace beside itself.
+    let ended = end(bench.din(&["import", "run", "again", "--out", "made"]));
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("files that it names are looked for beside it"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("trace.csv does not exist"), "{}", ended.stderr);
+    assert!(!bench.path("made").exists());
+}
+
+/// A link that is away from 1 to 2 s and then sends what has waited.
+#[test]
+fn a_recorded_link_is_played() {
+    let bench = Bench::new(SHORT);
+    let seconds = (1..=1000).chain(2000..=3000).map(|ms| format!("{ms}\n"));
+    fs::write(bench.path("tunnel.up"), seconds.collect::<String>()).unwrap();
+    let ended = end(bench.din(&["import", "mahimahi", "tunnel.up"]));
+    assert!(
+        ended.stdout.contains("3.0 s, 8.00 Mbit/s on average, longest outage 1000 ms"),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+    assert!(ended.stdout.contains("downlink   not impaired"), "{}", ended.stdout);
+    let (told, _) = reproduced(&bench, "tunnel");
+    // Of 1,000 ms without a frame the first 40 ms are those of the frame before it.
+    assert!(told.contains("original    link tunnel.up: 1 calls, 51 frames"), "{told}");
+    let gap = told.lines().find(|line| line.starts_with("longest gap")).unwrap();
+    assert!(gap.contains(" 9"), "{gap}");
+    let ended = end(bench.din(&["import", "mahimahi", "test.toml"]));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("test.toml: line 1: `title = \"Short\"`"), "{}", ended.stderr);
 }
 
 #[test]
