@@ -84,8 +84,7 @@ fn a_trace_alone_is_enough() {
 fn yesterdays_run_is_todays_scenario() {
     let bench = imported();
     replay(&bench, "bad", &["--set", "devices.network={ uplink = { delay = '7ms' } }"]);
-    let import = |out: &str| end(bench.din(&["import", "run", "again", "--out", out]));
-    let made = import("made");
+    let made = end(bench.din(&["import", "run", "again", "--out", "made"]));
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert!(made.stdout.contains("changed as by --set devices.network="), "{}", made.stdout);
     assert!(made.stdout.contains("worst device went through, 65 frames"), "{}", made.stdout);
@@ -97,7 +96,8 @@ fn yesterdays_run_is_todays_scenario() {
     let twice = end(bench.din(&["import", "run", "first", "--out", "made"]));
     assert_eq!(twice.code, Some(2));
     assert!(twice.stderr.contains("scenario.toml is there already"), "{}", twice.stderr);
-    assert!(import("none").stderr.contains("again: No such file"));
+    let none = end(bench.din(&["import", "run", "nothing", "--out", "none"]));
+    assert!(none.stderr.contains("nothing: No such file"), "{}", none.stderr);
 }
 
 #[test]
