@@ -21,6 +21,7 @@ use platform::{Clock, thread_cpu_time};
 use serde::{Deserialize, Serialize};
 
 use crate::duration_text;
+use crate::quantiles::Quantiles;
 use crate::share::{Purpose, Share, draw, mix, uniform};
 
 /// Extra work for each frame of some devices; of several rules, the first that applies counts.
@@ -33,9 +34,12 @@ pub struct BurnRule {
     #[serde(default, skip_serializing_if = "Distribution::is_fixed")]
     pub distribution: Distribution,
     /// `fixed`: the time of every frame; `bimodal`: of a short one; `exponential`: of a mean one;
-    /// 1 µs to 10 s, no default. Whatever the backend takes comes on top.
-    #[serde(with = "duration_text")]
+    /// 1 µs to 10 s; needed but for `quantiles`. Whatever the backend takes comes on top.
+    #[serde(default, with = "duration_text", skip_serializing_if = "Duration::is_zero")]
     pub time: Duration,
+    /// `quantiles`, which needs it: the times of the frames, 1 µs to 10 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<Quantiles>,
     /// `bimodal`, which needs it: the time of a long frame, `time` to 10 s.
     #[serde(default, with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
     pub long: Option<Duration>,
@@ -73,6 +77,8 @@ pub enum Distribution {
     /// Exponentially, so that the standard deviation is the mean. No frame takes more than 20
     /// times the mean, which one in 500 million would.
     Exponential,
+    /// As they were somewhere else.
+    Quantiles,
 }
 
 /// A rule that cannot be followed.
@@ -97,10 +103,10 @@ pub enum BurnError {
         /// The least and the most that may be set.
         allowed: (Duration, Duration),
     },
-    /// A key is missing that the distribution `bimodal` needs; carries it.
-    NeededByBimodal(&'static str),
-    /// A key is set that means nothing but to the distribution `bimodal`; carries it.
-    OnlyForBimodal(&'static str),
+    /// A key is missing that the distribution needs; carries both.
+    Needed(&'static str, Distribution),
+    /// A key is set that means nothing but to another distribution; carries both.
+    OnlyFor(&'static str, Distribution),
 }
 
 impl fmt::Display for BurnError {
@@ -113,9 +119,9 @@ impl fmt::Display for BurnError {
                 let [seen, least, most] = [*seen, allowed.0, allowed.1].map(duration_text::to_text);
                 write!(f, "{key} is {seen}: allowed are {least} to {most}")
             }
-            Self::NeededByBimodal(key) => write!(f, "{key} is missing: bimodal needs it"),
-            Self::OnlyForBimodal(key) => {
-                write!(f, "{key} is set: only the distribution bimodal has it")
+            Self::Needed(key, by) => write!(f, "{key} is missing: {by} needs it"),
+            Self::OnlyFor(key, of) => {
+                write!(f, "{key} is set: only the distribution {of} has it")
             }
         }
     }
@@ -132,20 +138,29 @@ impl BurnRule {
     /// # Errors
     /// [`BurnError`] names the key, what was set and what may be set.
     pub fn check(&self) -> Result<(), BurnError> {
-        let bimodal = self.distribution == Distribution::Bimodal;
-        for (key, is_set) in
-            [("long", self.long.is_some()), ("long_share", self.long_share.is_some())]
-        {
-            match (bimodal, is_set) {
-                (true, false) => return Err(BurnError::NeededByBimodal(key)),
-                (false, true) => return Err(BurnError::OnlyForBimodal(key)),
+        let (bimodal, quantiles) = (Distribution::Bimodal, Distribution::Quantiles);
+        for (key, of, is_set) in [
+            ("long", bimodal, self.long.is_some()),
+            ("long_share", bimodal, self.long_share.is_some()),
+            ("quantiles", quantiles, self.quantiles.is_some()),
+        ] {
+            match (self.distribution == of, is_set) {
+                (true, false) => return Err(BurnError::Needed(key, of)),
+                (false, true) => return Err(BurnError::OnlyFor(key, of)),
                 _ => {}
             }
         }
-        let times = [
-            ("time", self.time, (Self::SHORTEST, Self::LONGEST)),
-            ("long", self.long.unwrap_or(self.time), (self.time, Self::LONGEST)),
-        ];
+        let whole = (Self::SHORTEST, Self::LONGEST);
+        let times = match &self.quantiles {
+            None => [
+                ("time", self.time, whole),
+                ("long", self.long.unwrap_or(self.time), (self.time, Self::LONGEST)),
+            ],
+            Some(quantiles) => {
+                let (shortest, longest) = quantiles.range();
+                [("quantiles", shortest, whole), ("quantiles", longest, whole)]
+            }
+        };
         for (key, seen, allowed) in times {
             if seen < allowed.0 || seen > allowed.1 {
                 return Err(BurnError::TimeOutOfRange { key, seen, allowed });
@@ -165,6 +180,17 @@ impl BurnRule {
 
     fn applies_to(&self, device: u32) -> bool {
         device % self.every == self.offset
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed => "fixed",
+            Self::Bimodal => "bimodal",
+            Self::Exponential => "exponential",
+            Self::Quantiles => "quantiles",
+        })
     }
 }
 
@@ -210,7 +236,7 @@ impl Burn {
 
     /// How much longer `frame` takes.
     pub(crate) fn time(&self, frame: u64) -> Duration {
-        let BurnRule { distribution, time, long, long_share, .. } = self.rule;
+        let BurnRule { distribution, time, long, long_share, quantiles, .. } = self.rule;
         let draw = || draw(Self::SEED, Purpose::WorkTime, self.device, frame);
         match distribution {
             Distribution::Fixed => time,
@@ -222,6 +248,9 @@ impl Burn {
                 // The uniform number is less than 1: the logarithm is finite.
                 let means = -(-uniform(draw())).ln_1p();
                 time.mul_f64(means.min(Self::MOST_MEANS))
+            }
+            Distribution::Quantiles => {
+                quantiles.map_or(time, |quantiles| quantiles.at(uniform(draw())))
             }
         }
     }

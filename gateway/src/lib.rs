@@ -42,6 +42,7 @@ mod media_session;
 mod mqtt;
 mod parts;
 pub mod pool;
+mod quantiles;
 mod run_queues;
 mod scaling_io;
 mod sessions;
@@ -65,6 +66,7 @@ pub use faults::{
 pub use gateway::{Gateway, RunError, RunningGateway, StartError};
 pub use media_io::MediaSettings;
 pub use pool::PoolSettings;
+pub use quantiles::{Quantiles, QuantilesError};
 pub use settings::{Settings, SettingsError};
 pub use share::{Share, UnknownShare};
 pub use telemetry::TelemetrySettings;

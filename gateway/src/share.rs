@@ -39,9 +39,14 @@ impl Share {
         self.percent <= 0.0
     }
 
+    /// From 0 to 1.
+    pub(crate) fn ratio(self) -> f64 {
+        self.percent / 100.0
+    }
+
     /// Whether it strikes whoever drew this of all `u64`: `0%` never does, `100%` always.
     pub(crate) fn strikes(self, draw: u64) -> bool {
-        uniform(draw) < self.percent / 100.0
+        uniform(draw) < self.ratio()
     }
 }
 

@@ -168,6 +168,7 @@ fn slow(device: u8) -> BurnRule {
         time: Duration::from_millis(50),
         long: None,
         long_share: None,
+        quantiles: None,
         every: 256,
         offset: device.into(),
     }

@@ -57,6 +57,37 @@ fn exponential_times_have_their_mean_and_its_square_as_variance() {
 }
 
 #[test]
+fn times_by_quantiles_have_their_shares() {
+    let burn = burn(
+        "kind = \"wait\"\ndistribution = \"quantiles\"\nquantiles = \"0% 1ms, 90% 2ms, 100% 32ms\"\n",
+    );
+    let below = |millis| {
+        let time = Duration::from_millis(millis);
+        (0..FRAMES).filter(|frame| burn.time(*frame) <= time).count() as f64 / FRAMES as f64
+    };
+    within_3_percent(below(2), 0.9);
+    within_3_percent(below(17), 0.95);
+    // Half of 1 and 2 for nine in ten, half of 2 and 32 for the rest.
+    within_3_percent(moments(&burn).0, 0.9 * 1.5 + 0.1 * 17.0);
+    for (text, says) in [
+        ("distribution = \"quantiles\"", "quantiles is missing: quantiles needs it"),
+        (
+            "time = \"1ms\"\nquantiles = \"0% 1ms, 100% 2ms\"",
+            "only the distribution quantiles has it",
+        ),
+        (
+            "distribution = \"quantiles\"\nquantiles = \"0% 0ms, 100% 2ms\"",
+            "quantiles is 0s: allowed are 1us to 10s",
+        ),
+        ("distribution = \"fixed\"", "time is 0s: allowed are 1us to 10s"),
+    ] {
+        let rule: BurnRule = toml::from_str(&format!("kind = \"wait\"\n{text}")).unwrap();
+        let error = rule.check().unwrap_err().to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
 fn frames_and_devices_have_times_of_their_own_and_always_the_same() {
     let rules = [rule(EXPONENTIAL)];
     let times = |device| -> Vec<Duration> {
@@ -106,7 +137,9 @@ fn waiting_takes_time_but_hardly_any_of_the_processor() {
 #[test]
 fn rules_are_written_as_they_are_read() {
     let full = format!("{BIMODAL}every = 4\noffset = 3\n");
-    for text in ["kind = \"wait\"\ntime = \"20ms\"\n", BIMODAL, EXPONENTIAL, &full] {
+    let quantiles =
+        "kind = \"wait\"\ndistribution = \"quantiles\"\nquantiles = \"0% 1ms, 100% 2ms\"\n";
+    for text in ["kind = \"wait\"\ntime = \"20ms\"\n", BIMODAL, EXPONENTIAL, quantiles, &full] {
         assert_eq!(toml::to_string(&rule(text)).unwrap(), text);
     }
     let spelt_out = "kind = \"cpu\"\ntime = \"50us\"\ndistribution = \"fixed\"\nevery = 1";
@@ -117,9 +150,11 @@ fn rules_are_written_as_they_are_read() {
 fn mistakes_are_named_with_what_is_allowed() {
     for (text, reason) in [
         ("time = \"1ms\"", "missing field `kind`"),
-        ("kind = \"cpu\"", "missing field `time`"),
         ("kind = \"gpu\"", "unknown variant `gpu`, expected `cpu` or `wait`"),
-        ("distribution = \"normal\"", "expected one of `fixed`, `bimodal`, `exponential`"),
+        (
+            "distribution = \"normal\"",
+            "expected one of `fixed`, `bimodal`, `exponential`, `quantiles`",
+        ),
         ("long_share = \"120%\"", "`120%`: a share is a number of percent from 0% to 100%"),
         ("long = \"2\"", "`2`: a duration is a whole number and one of"),
         ("evry = 2", "unknown field `evry`, expected one of `kind`, `distribution`, `time`"),

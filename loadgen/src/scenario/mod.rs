@@ -16,6 +16,7 @@ mod generator;
 mod network;
 mod overrides;
 mod phase;
+mod quantiles;
 mod schema;
 mod talk;
 mod threshold;

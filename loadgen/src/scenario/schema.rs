@@ -23,6 +23,7 @@ use super::network::{
     WayValue,
 };
 use super::phase::Rate;
+use super::quantiles::Quantiles;
 use super::talk::{TalkValue, TurnsTable};
 use super::threshold::Written;
 use super::time_distribution::TimeDistribution;
@@ -81,6 +82,10 @@ values! {
         "type": "string",
         "pattern": r"^\s*([0-9.]+\s*(us|ms|s|m)(\s*\.\.\s*[0-9.]+\s*(us|ms|s|m))?|(normal|exponential|lognormal)\s*\(.*\))\s*$",
         "examples": ["2s", "1s..3s", "normal(2s, 300ms)", "exponential(2s)", "lognormal(2s, 0.5)"]
+    });
+    Quantiles: |_| json_schema!({
+        "type": "string",
+        "examples": ["0% 1ms, 50% 2ms, 99% 20ms, 100% 60ms"]
     });
     TalkValue: |generator| json_schema!({ "anyOf": [
         { "enum": ["full-duplex", "half-duplex", "silent"] },

@@ -115,12 +115,14 @@ pub(super) struct Share {
 }
 
 impl Share {
+    pub(super) const NONE: Self = Self { percent: 0.0 };
+
     /// From 0 to 1.
     pub(super) fn ratio(self) -> f64 {
         self.percent / 100.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let percent: f64 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;
         // The sign of -0 is lost on the way.
         (0.0..=100.0).contains(&percent).then_some(Self { percent: percent.abs() })

@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::scenario::duration::shown;
+use crate::scenario::quantiles::Quantiles;
 use crate::scenario::values::{SECOND, Share, Whole, Within};
 
 /// Extra work for each frame of some devices, or of all.
@@ -32,6 +33,7 @@ enum Kind {
 }
 
 /// How long it takes.
+#[expect(clippy::large_enum_variant, reason = "a run has a few of them")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "distribution", rename_all = "lowercase")]
 enum Time {
@@ -41,6 +43,8 @@ enum Time {
     Exponential { time: BurnSpan },
     /// `time` for most frames, and `long` for the share `long_share`.
     Bimodal { time: BurnSpan, long: BurnSpan, long_share: Share },
+    /// As they were somewhere else.
+    Quantiles { quantiles: Quantiles },
 }
 
 /// More than nothing, at most 10 s.
@@ -57,8 +61,11 @@ pub(in crate::scenario) struct BurnTable {
     #[serde(default)]
     distribution: Distribution,
     /// How long it takes, more than `0s` and at most `10s`; the mean of `exponential`, and what most
-    /// frames of `bimodal` take. It is needed.
+    /// frames of `bimodal` take. It is needed but for `quantiles`.
     time: Option<BurnSpan>,
+    /// `quantiles`: which share of the frames takes how long at most, from `0%` to `100%`, 2 to 16 of
+    /// them; between two the time grows evenly.
+    quantiles: Option<Quantiles>,
     /// `bimodal`: what the other frames take, at least `time`.
     long: Option<BurnSpan>,
     /// `bimodal`: which share of the frames takes `long`.
@@ -82,18 +89,31 @@ enum Distribution {
     Bimodal,
     /// Memoryless, with the mean `time`.
     Exponential,
+    /// As they were somewhere else: `quantiles`; `din import log` writes them.
+    Quantiles,
 }
 
 impl BurnTable {
-    /// The rule, or what is missing or too much.
-    fn checked(&self) -> Result<Burn, String> {
-        let Some(kind) = self.kind else {
-            return Err("`kind` is missing: write kind = \"wait\" or kind = \"cpu\"".to_owned());
-        };
+    fn time(&self) -> Result<Time, String> {
+        if let Distribution::Quantiles = self.distribution {
+            return match (self.quantiles, self.time, self.long, self.long_share) {
+                (Some(quantiles), None, None, None) => Ok(Time::Quantiles { quantiles }),
+                (None, ..) => Err("distribution `quantiles` needs `quantiles`: write for example \
+                                   quantiles = \"0% 1ms, 50% 2ms, 99% 20ms, 100% 60ms\""
+                    .to_owned()),
+                _ => {
+                    Err("distribution `quantiles` has `quantiles` alone, and no other time"
+                        .to_owned())
+                }
+            };
+        }
+        if self.quantiles.is_some() {
+            return Err("only distribution = \"quantiles\" has `quantiles`".to_owned());
+        }
         let Some(time) = self.time else {
             return Err("`time` is missing: write for example time = \"20ms\"".to_owned());
         };
-        let time = match (&self.distribution, self.long, self.long_share) {
+        Ok(match (&self.distribution, self.long, self.long_share) {
             (Distribution::Fixed, None, None) => Time::Fixed { time },
             (Distribution::Exponential, None, None) => Time::Exponential { time },
             (Distribution::Bimodal, Some(long), Some(long_share)) if long.get() >= time.get() => {
@@ -112,7 +132,15 @@ impl BurnTable {
                     "only distribution = \"bimodal\" has `long` and `long_share`".to_owned()
                 );
             }
+        })
+    }
+
+    /// The rule, or what is missing or too much.
+    fn checked(&self) -> Result<Burn, String> {
+        let Some(kind) = self.kind else {
+            return Err("`kind` is missing: write kind = \"wait\" or kind = \"cpu\"".to_owned());
         };
+        let time = self.time()?;
         let (every, offset) = (self.every.get(), self.offset.get());
         if offset >= every {
             let most = every - 1;
@@ -194,6 +222,7 @@ impl Burn {
                 time.get().mul_f64(1.0 - long_share.ratio())
                     + long.get().mul_f64(long_share.ratio())
             }
+            Time::Quantiles { quantiles } => quantiles.mean(),
         }
     }
 }
@@ -212,6 +241,9 @@ impl fmt::Display for Burn {
                 let mean = shown(self.mean());
                 let shape = format!("bimodal, {time} or for {long_share} of them {long}");
                 write!(f, ", mean {mean} a frame ({shape})")?;
+            }
+            Time::Quantiles { quantiles } => {
+                write!(f, ", mean {} a frame ({quantiles})", shown(self.mean()))?;
             }
         }
         match (self.every, self.offset) {

@@ -34,6 +34,7 @@ burn = [
     { kind = "cpu", time = "250us", every = 4, offset = 1 },
     { kind = "wait", distribution = "bimodal", time = "5ms", long = "35ms", long_share = "10%" },
     { kind = "wait", distribution = "exponential", time = "10s" },
+    { kind = "wait", distribution = "quantiles", quantiles = "0% 1ms, 50% 2.5ms, 100% 10s" },
 ]
 
 [gateway.autoscaler]
@@ -113,6 +114,10 @@ fn burn_and_faults_are_shown_in_a_few_words() {
             "[{ kind = \"wait\", distribution = \"bimodal\", time = \"5ms\", long = \"35ms\", \
              long_share = \"10%\", every = 4, offset = 1 }]",
             "wait, mean 8ms a frame (bimodal, 5ms or for 10% of them 35ms), devices 4n+1",
+        ),
+        (
+            "{ kind = \"wait\", distribution = \"quantiles\", quantiles = \"0% 1ms, 90% 3ms, 100% 5ms\" }",
+            "wait, mean 2200us a frame (0% 1ms, 90% 3ms, 100% 5ms)",
         ),
     ] {
         let settings = read(&format!("burn = {burn}")).unwrap();
@@ -220,6 +225,19 @@ fn a_rule_of_a_list_is_checked_where_it_stands() {
     ] {
         let error = bimodal(rest).unwrap_err().to_string();
         assert!(error.starts_with("t.toml:8:1: `gateway.burn[1]`: "), "{error}");
+        assert!(error.contains(reason), "{rest}: {error}");
+    }
+    for (rest, reason) in [
+        ("", "needs `quantiles`"),
+        ("quantiles = \"0% 1ms, 100% 2ms\"\ntime = \"1ms\"", "and no other time"),
+        ("quantiles = \"0% 1ms\"", "the last of 100%"),
+        ("quantiles = \"0% 1ms, 100% 11s\"", "11s: allowed are 1us to 10s"),
+        ("quantiles = \"0% 2ms, 100% 1ms\"", "no time is below"),
+        ("quantiles = \"half 2ms\"", "`half` is no share"),
+    ] {
+        let rule = "burn = { kind = \"wait\", distribution = \"quantiles\" }";
+        let rule = rule.replace(" }", &format!(", {} }}", rest.replace('\n', ", ")));
+        let error = read(&rule.replace(",  }", " }")).unwrap_err().to_string();
         assert!(error.contains(reason), "{rest}: {error}");
     }
     let fixed = "burn = { kind = \"cpu\", time = \"1s\", long = \"2s\" }";
