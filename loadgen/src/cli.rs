@@ -168,6 +168,8 @@ pub(crate) enum Import {
     Pcap(PcapArgs),
     /// Of a recorded link, as the tools of mahimahi play it: a millisecond in each line
     Mahimahi(MahimahiArgs),
+    /// Of a gateway's log: how long requests took, for the reference gateway to take as long
+    Log(LogArgs),
     /// Of an earlier run: its scenario, and what its worst device went through
     Run(ImportRunArgs),
 }
@@ -181,6 +183,20 @@ pub(crate) struct MahimahiArgs {
     #[arg(value_name = "DOWNLINK")]
     pub(crate) downlink: Option<PathBuf>,
     /// The directory for trace.csv and scenario.toml [default: the uplink's name without its ending]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct LogArgs {
+    /// The log
+    #[arg(value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// A regular expression with groups named latency, timeout, mean or max, and unit (us, ms, s)
+    /// [default: timeouts, latencies and metrics as gateways write them]
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) pattern: Option<String>,
+    /// The directory for scenario.toml [default: the log's name without its ending]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

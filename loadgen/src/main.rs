@@ -28,8 +28,8 @@ use reports::terminal::{self, Style};
 use simnet::Preset;
 
 use cli::{
-    CheckArgs, Cli, Command, DoctorArgs, How, Import, ImportRunArgs, ListArgs, MahimahiArgs,
-    NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
+    CheckArgs, Cli, Command, DoctorArgs, How, Import, ImportRunArgs, ListArgs, LogArgs,
+    MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
 };
 
 const BAD_INPUT: u8 = 2;
@@ -325,6 +325,10 @@ fn import_args(import: &Import) -> anyhow::Result<u8> {
             let out = beside(out, uplink)?;
             let imported = import::mahimahi::import_link(uplink, downlink.as_deref(), &out)?;
             import::mahimahi::text(&imported)
+        }
+        Import::Log(LogArgs { log, pattern, out }) => {
+            let out = beside(out, log)?;
+            import::log::text(&import::log::import_log(log, pattern.as_deref(), &out)?)
         }
         Import::Run(ImportRunArgs { run, out }) => {
             import::run::text(&import::run::import_run(run, out)?)

@@ -6,6 +6,7 @@ use measure::heard::HeardRecord;
 
 pub mod calls;
 pub mod capture;
+pub mod log;
 pub mod mahimahi;
 pub mod pcap;
 pub mod run;

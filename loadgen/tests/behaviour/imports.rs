@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::common::{Bench, SHORT, end};
 use loadgen::import::pcap::{Imported, import_capture, text};
 use loadgen::scenario::Scenario;
 use protocol::packet::{DOWNLINK_FLAG, Header};
@@ -238,5 +239,38 @@ fn what_is_no_capture_of_calls_is_told() {
         let error = import(&file, directory.path()).unwrap_err();
         assert!(error.contains(says), "{error} <> {says}");
         assert!(error.contains("call.pcap"), "{error}");
+    }
+}
+
+/// Production's timeouts, and the requests between them.
+#[test]
+fn a_log_becomes_work_of_a_gateway() {
+    let bench = Bench::new(SHORT);
+    let requests = (0..90).map(|number| format!("request {number} took {}ms\n", 1 + number % 3));
+    let timeouts = (0..10).map(|number| {
+        format!("❌ [WORKER] Encode error: Worker request {number} timeout after 50ms\n")
+    });
+    fs::write(bench.path("gateway.log"), requests.chain(timeouts).collect::<String>()).unwrap();
+    let ended = end(bench.din(&["import", "log", "gateway.log"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("90 with their latency, 10 given up"), "{}", ended.stdout);
+    let scenario = "gateway/scenario.toml";
+    let short = ["--set", "phase.0.hold=3s", "--set", "phase.0.devices=4", "--set", "drain=2s"];
+    let ended =
+        end(bench.din(&[&["run", scenario, "--out", "run", "--quiet"], &short[..]].concat()));
+    assert!(bench.path("run/run.json").exists(), "{}", ended.stderr);
+    // A tenth of 200 frames takes 50 ms.
+    let work = &bench.record()["metrics"]["gateway_work"];
+    let millis = |which: &str| work[which].as_f64().unwrap();
+    assert!(millis("p50") >= 1.0 && millis("p50") < 40.0, "{work}");
+    assert!(millis("max") >= 50.0, "{work}");
+    for (arguments, says) in [
+        (&["import", "log", "test.toml"][..], "none of its 9 lines tells"),
+        (&["import", "log", "gateway.log", "--pattern", "(.*)"], "names none of the groups"),
+        (&["import", "log", "nothing.log"], "cannot open nothing.log"),
+    ] {
+        let ended = end(bench.din(arguments));
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
     }
 }
