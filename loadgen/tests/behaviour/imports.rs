@@ -265,7 +265,7 @@ fn a_log_becomes_work_of_a_gateway() {
     assert!(millis("p50") >= 1.0 && millis("p50") < 40.0, "{work}");
     assert!(millis("max") >= 50.0, "{work}");
     for (arguments, says) in [
-        (&["import", "log", "test.toml"][..], "none of its 9 lines tells"),
+        (&["import", "log", "test.toml"][..], "none of its 11 lines tells"),
         (&["import", "log", "gateway.log", "--pattern", "(.*)"], "names none of the groups"),
         (&["import", "log", "nothing.log"], "cannot open nothing.log"),
     ] {
