@@ -123,7 +123,8 @@ impl Told {
     /// Which share takes how long at most, as `burn` reads it; `None` when nothing was told.
     pub fn quantiles(&self) -> Option<String> {
         let (known, given_up) = self.requests();
-        if known + given_up == 0 {
+        let metrics = self.means.count() + self.maxima.count() > 0;
+        if known + given_up == 0 || (known == 0 && metrics) {
             return self.of_metrics();
         }
         let all = (known + given_up) as f64;
@@ -142,10 +143,10 @@ impl Told {
     }
 
     /// Of means and maxima of many requests: most take the median mean, and one in a hundred up to the
-    /// median maximum.
+    /// median maximum, or to the limit at which requests were given up.
     fn of_metrics(&self) -> Option<String> {
         let usual = time(&self.means, Statistic::Quantile(0.5));
-        let long = time(&self.maxima, Statistic::Quantile(0.5));
+        let long = time(&self.maxima, Statistic::Quantile(0.5)).max(self.given_up_at());
         let (usual, long) = (usual.or(long)?, long.or(usual)?);
         let long = long.max(usual);
         Some(written(&[(0.0, usual), (100.0 - RARE_PERCENT, usual), (100.0, long)]))
@@ -263,17 +264,9 @@ pub fn text(imported: &Imported) -> String {
     let mut out =
         format!("log        {lines} lines, {fitting} of them tell how long requests took\n");
     // Writing to a String does not fail.
-    let _ = if known + given_up > 0 {
-        writeln!(out, "requests   {known} with their latency, {given_up} given up")
-    } else {
-        writeln!(
-            out,
-            "metrics    of many requests each: {} means, {} maxima; one in {:.0} is taken to be long",
-            told.means.count(),
-            told.maxima.count(),
-            100.0 / RARE_PERCENT
-        )
-    };
+    if known + given_up > 0 {
+        let _ = writeln!(out, "requests   {known} with their latency, {given_up} given up");
+    }
     if given_up > 0 {
         let limit = told.given_up_at().map(shown_duration).unwrap_or_default();
         let _ = writeln!(
@@ -281,6 +274,23 @@ pub fn text(imported: &Imported) -> String {
             "           given up at {limit}: how much longer they took is not in the log, and they \
              burn that"
         );
+    }
+    match (known, told.means.count(), told.maxima.count()) {
+        (0, 0, 0) => {
+            let _ = writeln!(
+                out,
+                "           no other request is in it: all frames take as long as those given up"
+            );
+        }
+        (0, means, maxima) => {
+            let _ = writeln!(
+                out,
+                "metrics    of many requests each: {means} means, {maxima} maxima; how many took long \
+                 is not in the log: one in {:.0} is taken to",
+                100.0 / RARE_PERCENT
+            );
+        }
+        _ => {}
     }
     if told.out_of_range > 0 {
         let _ = writeln!(
@@ -331,6 +341,8 @@ mod tests {
         let metrics = told(block, None);
         assert_eq!(metrics.requests(), (0, 0));
         assert_eq!(metrics.quantiles().unwrap(), "0% 2510us, 99% 2510us, 100% 5340us");
+        let errors = format!("{block}Worker request 851 timeout after 50ms\n");
+        assert_eq!(told(&errors, None).quantiles().unwrap(), "0% 2510us, 99% 2510us, 100% 50ms");
         let better = told(&format!("{block}request took 7ms\n"), None);
         assert!(better.quantiles().unwrap().starts_with("0% 7"), "{better:?}");
         assert_eq!(told("nothing\n", None).quantiles(), None);
