@@ -15,6 +15,7 @@ use crate::media::call::Spoken;
 use crate::media::checker::{CheckerReport, Finding};
 use crate::media::listener::ListenerReport;
 use crate::media::pacer::PacerReport;
+use crate::media::ways::Impaired;
 use crate::scenario::{Group, Talk};
 use crate::schedule::{DeviceNumber, PhaseTimes, PlannedCall};
 
@@ -118,9 +119,11 @@ pub fn collect(parts: &Parts<'_>) -> Collected {
     ] {
         overall.count(metric, count);
     }
-    let impaired = parts.received.calls.iter().filter_map(|call| call.impaired_lost);
-    if let Some(lost) = impaired.reduce(|one, other| one + other) {
+    for Impaired { lost, rebinds } in parts.received.calls.iter().filter_map(|call| call.impaired) {
         overall.count(Metric::ImpairedLost, lost);
+        overall.count(Metric::NatRebinds, rebinds);
+    }
+    if overall.counted(Metric::ImpairedLost).is_some() {
         overall.samples(Metric::ImpairmentLag, &parts.sent.impairment_lag);
     }
     for call in &parts.received.calls {

@@ -369,7 +369,7 @@ async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 async fn drain(fleet: &Fleet, call: &Call) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let until = fleet.clock.now() + fleet.drain;
-    let lost = || call.ways.as_ref().map_or(0, |ways| ways.lost());
+    let lost = || call.ways.as_ref().map_or(0, |ways| ways.impaired().lost);
     while call.answered() + lost() < call.sent() && fleet.clock.now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -292,6 +292,7 @@ fn basis(metric: Metric) -> &'static [Metric] {
         Metric::FramesAwaited
         | Metric::FramesUnmatched
         | Metric::ImpairedLost
+        | Metric::NatRebinds
         | Metric::SendRefused
         | Metric::WorkerPanics
         | Metric::GatewayUndecipherable => &[Metric::FramesSent],

@@ -177,6 +177,7 @@ fn frames_of_calls_under_way_allocate_nothing_on_pacer_and_listener() {
     let held = Network {
         uplink: impairment.clone().into(),
         downlink: impairment.into(),
+        rebind: None,
         said: String::new(),
     };
     let copied = allocations(0, &held);

@@ -175,6 +175,8 @@ catalogue! {
         "Send calls that the kernel refused because the media port is closed.";
     ImpairedLost, "impaired_lost", Count,
         "Packets that the simulated network lost, of both directions together.";
+    NatRebinds, "nat_rebinds", Count,
+        "Times a simulated NAT gave a device another source port.";
     Turns, "turns", Count,
         "Turns of half-duplex devices that were over before their call was: answered, or given up.";
     TurnsAnswered, "turns_answered", Count,

@@ -34,4 +34,4 @@ pub use process::{GoneError, ProcessSampler, Usage};
 pub use receive::{Datagram, MAX_BATCH, ReceiveBatch, Received};
 pub use threads::{ThreadCpu, thread_cpu_times};
 pub use tuning::Tuning;
-pub use udp::{UdpOptions, bind_udp, connect_udp, receive_buffer_bytes};
+pub use udp::{UdpOptions, bind_udp, connect_udp, receive_buffer_bytes, renew_port};

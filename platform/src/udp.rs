@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -51,6 +52,25 @@ pub fn connect_udp(remote: SocketAddr, options: UdpOptions) -> io::Result<UdpSoc
     Ok(socket.into())
 }
 
+/// Gives a socket of [`connect_udp`] another port, as a NAT does that has forgotten the old one: what
+/// is sent to that from now on is lost. Nothing else of the socket changes.
+///
+/// # Errors
+/// The system call that failed: the socket is not connected, or no ephemeral port is left.
+#[expect(unsafe_code, reason = "no safe wrapper disconnects")]
+pub fn renew_port(socket: &UdpSocket) -> io::Result<()> {
+    const LENGTH: libc::socklen_t = 16;
+    let remote = socket.peer_addr()?;
+    // AF_UNSPEC is 0.
+    let unspecified = libc::sockaddr { sa_family: 0, sa_data: [0; 14] };
+    // SAFETY: the address is as long as is said, and the kernel reads it only.
+    let disconnected = unsafe { libc::connect(socket.as_raw_fd(), &raw const unspecified, LENGTH) };
+    if disconnected != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    socket.connect(remote)
+}
+
 /// The receive buffer that `socket` really has, in bytes, the kernel's bookkeeping included: twice
 /// what was asked for, or less where `net.core.rmem_max` cut it.
 ///
@@ -77,6 +97,26 @@ fn open(addr: SocketAddr, options: UdpOptions) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_with_another_port_goes_on_from_there() {
+        let gateway = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let device = connect_udp(gateway.local_addr().unwrap(), UdpOptions::default()).unwrap();
+        let mut ports = Vec::new();
+        for _ in 0..3 {
+            device.send(b"frame").unwrap();
+            let source = gateway.recv_from(&mut [0; 9]).unwrap().1;
+            assert_eq!(source, device.local_addr().unwrap());
+            gateway.send_to(b"answer", source).unwrap();
+            assert_eq!(device.recv(&mut [0; 9]).unwrap(), 6);
+            ports.push(source.port());
+            renew_port(&device).unwrap();
+        }
+        ports.dedup();
+        assert_eq!(ports.len(), 3, "{ports:?}");
+        let unconnected = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(renew_port(&unconnected).is_err());
+    }
     use std::net::Ipv4Addr;
 
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -17,6 +17,7 @@ mod netem;
 mod path;
 mod preset;
 mod random;
+mod rebind;
 mod trace;
 
 pub use delay::{Delay, Distribution};
@@ -25,6 +26,7 @@ pub use loss::Loss;
 pub use netem::NotNetem;
 pub use path::{Course, Path, Traced};
 pub use preset::Preset;
+pub use rebind::Rebinds;
 pub use trace::{Direction, Point, Stream, Trace, TraceError, TraceWriter};
 
 use std::time::Duration;

@@ -24,7 +24,7 @@ use super::delays::{Delays, Room};
 use super::downlink::{Downlink, What};
 use super::experience::Experienced;
 use super::interval::{Interval, Intervals, intervals};
-use super::ways::OnTheWay;
+use super::ways::{Impaired, OnTheWay};
 use crate::schedule::{DeviceNumber, PhaseTimes};
 
 pub use super::answer_record::PhaseArrivals;
@@ -98,8 +98,8 @@ pub struct CallArrivals {
     pub turns: (u64, u64),
     /// Packets of speech received, each counted once.
     pub speech: u64,
-    /// Packets of both directions that the simulated network lost; `None` without one.
-    pub impaired_lost: Option<u64>,
+    /// What the simulated network did to it; `None` without one.
+    pub impaired: Option<Impaired>,
     /// Answers after the answer to a later frame.
     pub reordered: u64,
     /// Answers to a frame answered before.
@@ -325,7 +325,7 @@ impl ListenerThread {
             answered: downlink.call.answered(),
             turns: downlink.call.turns.concluded(),
             speech: downlink.speech.received(),
-            impaired_lost: downlink.call.ways.as_ref().map(|ways| ways.lost()),
+            impaired: downlink.call.ways.as_ref().map(|ways| ways.impaired()),
             reordered: downlink.window.reordered(),
             duplicate: downlink.window.duplicate(),
             latency_sum: downlink.latency_sum,

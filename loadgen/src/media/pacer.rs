@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use measure::{Distribution, Quantity};
-use platform::{Clock, Priority, prioritise_thread};
+use platform::{Clock, Priority, prioritise_thread, renew_port};
 use protocol::Moment;
 
 use super::call::Call;
@@ -240,6 +240,9 @@ impl PacerThread {
     /// or holds it.
     fn enter(&mut self, call: &Arc<Call>, datagram: &[u8], due: Moment, sending: Moment) {
         let Some(ways) = &call.ways else { return };
+        if ways.rebinds(due) && renew_port(&call.socket).is_err() {
+            self.recorder.failed(due);
+        }
         // By the plan: the same seed gives the same fates, and the generator's lag is not part of it.
         let fate = ways.up(due, datagram.len());
         for delivery in [fate.delivery, fate.copy].into_iter().flatten() {
@@ -417,6 +420,7 @@ mod tests {
         let uplink_is = |impairment: Impairment| Network {
             uplink: impairment.into(),
             downlink: Course::default(),
+            rebind: None,
             said: "test".to_owned(),
         };
         let delay = Delay { time: held, ..Delay::default() };
@@ -440,7 +444,7 @@ mod tests {
         wait_until_done(&call);
         let (report, _) = pacer.stop();
         assert_eq!((report.phases[0].sent, call.sent()), (17, 17), "the device sent them all");
-        assert_eq!(call.ways.as_ref().unwrap().lost(), 7);
+        assert_eq!(call.ways.as_ref().unwrap().impaired().lost, 7);
         assert_eq!(report.impairment_lag.count(), 20);
         peer.set_nonblocking(true).unwrap();
         assert!(peer.recv(&mut bytes).is_err(), "nothing more");

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::Moment;
-use simnet::{Delivery, Direction, Fate, Path};
+use simnet::{Delivery, Direction, Fate, Path, Rebinds};
 
 use super::call::Call;
 use crate::scenario::Network;
@@ -23,7 +23,18 @@ use crate::schedule::SLOT;
 pub struct Ways {
     uplink: Mutex<Path>,
     downlink: Mutex<Path>,
+    nat: Mutex<Rebinds>,
     lost: AtomicU64,
+    rebinds: AtomicU64,
+}
+
+/// What a simulated network did to a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Impaired {
+    /// Packets of both directions that it lost.
+    pub lost: u64,
+    /// Source ports that its NAT gave the device after the first.
+    pub rebinds: u64,
 }
 
 impl Ways {
@@ -33,6 +44,7 @@ impl Ways {
         let uplink: Vec<_> = networks.iter().map(|(at, one)| (*at, one.uplink.clone())).collect();
         let downlink: Vec<_> =
             networks.iter().map(|(at, one)| (*at, one.downlink.clone())).collect();
+        let nat: Vec<_> = networks.iter().map(|(at, one)| (*at, one.rebind)).collect();
         let path = |courses: &[_], direction, seed| {
             Mutex::new(Path::new(courses, direction, rank, begin, seed))
         };
@@ -40,13 +52,24 @@ impl Ways {
             uplink: path(&uplink, Direction::Up, seed),
             // Another stream of random numbers for the other way.
             downlink: path(&downlink, Direction::Down, !seed),
+            nat: Mutex::new(Rebinds::new(&nat, begin, seed.rotate_left(32))),
             lost: AtomicU64::new(0),
+            rebinds: AtomicU64::new(0),
         }
     }
 
     /// What becomes of a packet of the uplink that leaves the device at `at`.
     pub(super) fn up(&self, at: Moment, bytes: usize) -> Fate {
         self.decide(&self.uplink, at, bytes)
+    }
+
+    /// Whether the NAT gives another port to a packet of the uplink that leaves the device at `at`.
+    pub(super) fn rebinds(&self, at: Moment) -> bool {
+        let strikes = self.nat.lock().unwrap_or_else(PoisonError::into_inner).strikes(at);
+        if strikes {
+            self.rebinds.fetch_add(1, Ordering::Relaxed);
+        }
+        strikes
     }
 
     /// What becomes of a packet of the downlink that the gateway's network delivers at `at`.
@@ -62,9 +85,12 @@ impl Ways {
         fate
     }
 
-    /// Packets that the simulated network lost so far, both ways together.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// What it did so far.
+    pub fn impaired(&self) -> Impaired {
+        Impaired {
+            lost: self.lost.load(Ordering::Relaxed),
+            rebinds: self.rebinds.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -184,6 +210,7 @@ mod tests {
         let network = |downlink: Impairment| Network {
             uplink: delay(5).into(),
             downlink: downlink.into(),
+            rebind: None,
             said: "test".to_owned(),
         };
         let networks = [
@@ -201,9 +228,9 @@ mod tests {
         assert_eq!(at(ways.up(ms(100), 80)), Some(ms(105)));
         assert_eq!(at(ways.down(ms(110), 80)), Some(ms(140)));
         assert_eq!(at(ways.down(ms(1000), 80)), Some(ms(1010)));
-        assert_eq!(ways.lost(), 0);
+        assert_eq!(ways.impaired().lost, 0);
         assert_eq!(at(ways.down(ms(2000), 80)), None);
-        assert_eq!(ways.lost(), 1);
+        assert_eq!(ways.impaired().lost, 1);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Network {
     pub uplink: Course,
     /// To packets to the device.
     pub downlink: Course,
+    /// In which time a NAT gives the device another source port once; `None`: never.
+    pub rebind: Option<Duration>,
     /// How it is called in plans and reports.
     pub said: String,
 }
@@ -49,7 +51,7 @@ pub struct Network {
 impl Network {
     /// Whether packets pass untouched.
     pub fn is_clear(&self) -> bool {
-        self.uplink.is_clear() && self.downlink.is_clear()
+        self.uplink.is_clear() && self.downlink.is_clear() && self.rebind.is_none()
     }
 }
 
@@ -106,6 +108,8 @@ pub(super) struct NetworkTable {
     /// Whether each device begins somewhere in a trace, decided by the seed; default: false, all at its
     /// beginning.
     spread: Option<bool>,
+    /// How often a NAT gives the device another source port, `100ms` to `1h`; default: never.
+    rebind: Option<Within<{ 100 * MS }, HOUR>>,
 }
 
 /// What one direction does, as it is written.
@@ -200,10 +204,13 @@ impl NetworkValue {
         let table = match self {
             Self::Preset(impairment, name) => {
                 let course = || Course::Impaired(impairment.clone());
-                return Ok(Network { uplink: course(), downlink: course(), said: name.clone() });
+                let said = name.clone();
+                return Ok(Network { uplink: course(), downlink: course(), rebind: None, said });
             }
             Self::Table(table) => table,
         };
+        let rebind = table.rebind.map(Within::get);
+        let rebinds = rebind.map(|every| format!("another port each {}", shown(every)));
         let Some(trace) = &table.trace else {
             if table.repeat.is_some() || table.spread.is_some() {
                 let what =
@@ -219,8 +226,8 @@ impl NetworkValue {
                 let way = way.as_ref().filter(|way| way.impairment != Impairment::default())?;
                 Some(format!("{which} {}", way.name))
             });
-            let said = said.collect::<Vec<_>>().join(", ");
-            return Ok(Network { uplink, downlink, said });
+            let said = said.chain(rebinds).collect::<Vec<_>>().join(", ");
+            return Ok(Network { uplink, downlink, rebind, said });
         };
         if table.uplink.is_some() || table.downlink.is_some() {
             let what = "`trace` is for both directions, and `uplink` or `downlink` stand beside it";
@@ -239,7 +246,12 @@ impl NetworkValue {
         Ok(Network {
             uplink: Course::Traced(traced.clone()),
             downlink: Course::Traced(traced),
-            said: format!("trace {trace}"),
+            rebind,
+            said: [Some(format!("trace {trace}")), rebinds]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     }
 }

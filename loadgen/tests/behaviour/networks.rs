@@ -45,3 +45,16 @@ fn a_network_changes_in_mid_run_for_the_group_that_is_named() {
     assert_eq!(count(&record, "impaired_lost"), 10);
     assert_eq!(record["actions"][0]["ok"], true, "{:#}", record["actions"]);
 }
+
+#[test]
+fn a_nat_that_forgets_costs_no_more_than_what_was_on_its_way() {
+    let network = "[devices.network]\nrebind = \"500ms\"\nuplink = { delay = \"5ms\" }\n";
+    let limits = "[thresholds]\n\"frames_lost\" = \"<= 12\"\n\"nat_rebinds\" = \">= 10\"\n";
+    let record = run(&format!("{PLAN}{network}{limits}"));
+    // Two devices, six each in 3 s; a late answer to the old port is lost.
+    let thresholds = record["thresholds"].as_array().unwrap();
+    assert!(thresholds.iter().all(|one| one["ok"] == true), "{thresholds:#?}");
+    assert!((10..=12).contains(&count(&record, "nat_rebinds")));
+    let said = record["method"]["networks"]["all"].as_str().unwrap();
+    assert!(said.ends_with(", another port each 500ms"), "{said}");
+}

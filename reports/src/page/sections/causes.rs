@@ -45,7 +45,7 @@ const DEVICES: [Metric; 12] = [
 ];
 
 /// Every class of error that is counted.
-const ERRORS: [Metric; 26] = [
+const ERRORS: [Metric; 27] = [
     Metric::SessionsFailed,
     Metric::SessionsLost,
     Metric::FramesLost,
@@ -54,6 +54,7 @@ const ERRORS: [Metric; 26] = [
     Metric::FramesDuplicate,
     Metric::FramesUnmatched,
     Metric::ImpairedLost,
+    Metric::NatRebinds,
     Metric::SendRefused,
     Metric::TurnsUnanswered,
     Metric::SpeechLost,
