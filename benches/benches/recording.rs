@@ -49,6 +49,7 @@ fn call(device: u32, socket: UdpSocket) -> Arc<Call> {
         cipher: cipher(),
         nonce: grant().nonce,
         frame: FrameDuration::MS_60,
+        period: FrameDuration::MS_60.as_duration(),
         downlink_frame: FrameDuration::MS_60,
         downlink_rate: UPLINK.sample_rate,
         speech: Speech { voice: 0, first_packet: 0 },

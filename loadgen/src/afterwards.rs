@@ -23,7 +23,7 @@ impl<'a> CallAnswers<'a> {
     /// When each frame was planned, from the start of the run, and how late its answer came after
     /// that; `None` when there was no answer.
     pub fn frames(&self) -> impl Iterator<Item = (u64, Duration, Option<Duration>)> {
-        let (length, first) = (self.call.frame.as_duration(), self.call.first_due.since_start());
+        let (length, first) = (self.call.period, self.call.first_due.since_start());
         (0..).zip(self.delays.iter(self.call.sent)).map(move |(frame, delay)| {
             (frame, first + length * u32::try_from(frame).unwrap_or(u32::MAX), delay)
         })
@@ -35,7 +35,7 @@ impl<'a> CallAnswers<'a> {
         let arrived = self.frames().filter_map(|(frame, due, delay)| Some((frame, due + delay?)));
         let mut arrivals: Vec<(u64, Duration)> = arrived.collect();
         arrivals.sort_by_key(|(_, at)| *at);
-        let mut gaps = Gaps::new(self.call.frame.as_duration());
+        let mut gaps = Gaps::new(self.call.period);
         let ended = arrivals
             .into_iter()
             .filter_map(|(frame, at)| Some((frame, at, gaps.arrived(frame, at)?)));

@@ -328,6 +328,8 @@ async fn open_media(
         Talk::FullDuplex => Talkspurts::Endless,
         Talk::HalfDuplex(_) | Talk::Silent => Talkspurts::in_turns(),
     };
+    let period =
+        DeviceTraits::period(fleet.population.seed, planned.device, frame, group.clock_drift);
     let first_due = traits.first_due(fleet.clock.now() + LEAD, frame);
     let ways = fleet.networks[traits.group].as_ref().map(|networks| {
         let rank = fleet.population.members.of(planned.device).rank as usize;
@@ -343,6 +345,7 @@ async fn open_media(
         cipher: MediaCipher::new(&grant.key, grant.nonce),
         nonce: grant.nonce,
         frame,
+        period,
         downlink_frame: grant.downlink.frame,
         downlink_rate: grant.downlink.sample_rate,
         speech: Speech::new(&fleet.voices, traits.voice, traits.clip_offset),

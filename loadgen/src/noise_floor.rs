@@ -194,6 +194,7 @@ fn call(plan: &FloorPlan, device: u32, mirror: &Mirror, voice: &Arc<Voice>) -> i
         cipher: MediaCipher::new(&MediaKey::new([0; 16]), nonce),
         nonce,
         frame: plan.frame,
+        period: plan.frame.as_duration(),
         downlink_frame: plan.frame,
         downlink_rate: SampleRate::HZ_24000,
         speech: Speech { voice: 0, first_packet: 0 },

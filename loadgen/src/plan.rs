@@ -7,7 +7,9 @@ mod load;
 
 use std::fmt::Write;
 
-use crate::scenario::{Backend, GatewaySettings, Phase, Phasing, Scenario, shown_duration};
+use crate::scenario::{
+    Backend, GatewaySettings, PartsPerMillion, Phase, Phasing, Scenario, shown_duration,
+};
 use crate::schedule::Schedule;
 use crate::voice::Voices;
 pub use host::{FrameCost, Host};
@@ -114,6 +116,9 @@ fn write_devices(out: &mut String, scenario: &Scenario, voices: &Voices) -> std:
             group.talk,
             voices.len()
         )?;
+        if group.clock_drift != PartsPerMillion::default() {
+            writeln!(out, "  {:<11} clocks off by up to {}", "", group.clock_drift)?;
+        }
         if !group.network.is_clear() {
             writeln!(out, "  {:<11} behind a simulated network: {}", "", group.network.said)?;
         }

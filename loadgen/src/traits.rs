@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::groups::{Member, Membership};
-use crate::scenario::{Group, Phasing, Scenario};
+use crate::scenario::{Group, PartsPerMillion, Phasing, Scenario};
 use crate::schedule::{DeviceNumber, PlannedCall, SLOT};
 use crate::voice::Voices;
 
@@ -116,6 +116,20 @@ impl DeviceTraits {
         }
     }
 
+    /// How long a frame of this duration lasts by the clock of `device`, which is off by up to `most`
+    /// either way.
+    pub fn period(
+        seed: u64,
+        device: DeviceNumber,
+        frame: FrameDuration,
+        most: PartsPerMillion,
+    ) -> Duration {
+        // Of its own stream: clocks change nothing else of a device.
+        let share: f64 = device_rng(seed.rotate_left(17), device).random_range(-1.0..=1.0);
+        let nanos = frame.as_duration().as_nanos() as f64 * (1.0 + share * most.ratio());
+        Duration::from_secs_f64(nanos / 1e9)
+    }
+
     /// The first moment at or after `ready` at which a frame of this device is due.
     pub fn first_due(&self, ready: Moment, frame: FrameDuration) -> Moment {
         let period = u64::from(frame.as_millis()) * 1_000_000;
@@ -160,6 +174,8 @@ fn uuid_v4(mut bytes: [u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -180,6 +196,32 @@ mod tests {
         assert_eq!((of(1, 0).voice, of(1, 17).voice), (0, 1));
         let id = of(1, 5).client_id.to_string();
         assert_eq!(ClientId::parse(&id).unwrap().to_string(), id);
+    }
+
+    #[test]
+    fn clocks_are_off_by_up_to_what_was_said_and_always_the_same() {
+        let period = |device, text: &str| {
+            let most = PartsPerMillion::deserialize(toml::Value::from(text)).unwrap();
+            DeviceTraits::period(7, device, FrameDuration::MS_60, most)
+        };
+        let frame = FrameDuration::MS_60.as_duration();
+        assert!((0..100).all(|device| period(device, "0ppm") == frame));
+        let off: Vec<f64> = (0..2000)
+            .map(|device| {
+                (period(device, "100ppm").as_secs_f64() / frame.as_secs_f64() - 1.0) * 1e6
+            })
+            .collect();
+        let (least, most) = off
+            .iter()
+            .fold((0.0, 0.0), |(least, most), &one| (f64::min(least, one), f64::max(most, one)));
+        assert!(
+            (-100.01..-95.0).contains(&least) && (95.0..100.01).contains(&most),
+            "{least} {most}"
+        );
+        assert_eq!(period(5, "100ppm"), period(5, "100ppm"));
+        for text in ["50", "-1ppm", "1001ppm", "x ppm"] {
+            assert!(PartsPerMillion::deserialize(toml::Value::from(text)).is_err(), "{text}");
+        }
     }
 
     #[test]

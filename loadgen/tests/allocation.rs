@@ -95,6 +95,7 @@ fn call(device: u8, clock: Clock, voice: &Arc<Voice>, network: &Network) -> Arc<
         cipher: MediaCipher::new(&MediaKey::new([device; 16]), nonce),
         nonce,
         frame: FRAME,
+        period: FRAME.as_duration(),
         downlink_frame: FRAME,
         downlink_rate: SampleRate::HZ_16000,
         speech: Speech { voice: 0, first_packet: 0 },

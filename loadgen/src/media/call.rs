@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::talkspurt::{Talkspurt, Talkspurts};
 use super::turn_notes::TurnNotes;
-use super::ways::Ways;
+use super::ways::{Ways, nearest_slot};
 use crate::integrity::Speech;
 use crate::schedule::DeviceNumber;
 use crate::voice::Voice;
@@ -40,6 +40,8 @@ pub struct Call {
     pub ssrc: Ssrc,
     /// Audio in each packet of the uplink.
     pub frame: FrameDuration,
+    /// How long that lasts by the device's clock.
+    pub period: Duration,
     /// Audio in each packet of the downlink, as agreed in hello.
     pub downlink_frame: FrameDuration,
     /// The sample rate of the downlink, as agreed in hello.
@@ -119,6 +121,8 @@ pub struct CallParts {
     pub nonce: NonceTemplate,
     /// See [`Call::frame`].
     pub frame: FrameDuration,
+    /// How long that lasts by the device's clock.
+    pub period: Duration,
     /// See [`Call::downlink_frame`].
     pub downlink_frame: FrameDuration,
     /// See [`Call::downlink_rate`].
@@ -140,7 +144,8 @@ pub struct CallParts {
 impl Call {
     /// A call that has not begun.
     pub fn new(parts: CallParts) -> Self {
-        let CallParts { device, socket, cipher, nonce, frame, first_due, leave, .. } = parts;
+        let CallParts { device, socket, cipher, nonce, frame, period, first_due, leave, .. } =
+            parts;
         let CallParts { downlink_frame, downlink_rate, speech, voice, talkspurts, ways, .. } =
             parts;
         Self {
@@ -149,6 +154,7 @@ impl Call {
             cipher,
             ssrc: nonce.ssrc(),
             frame,
+            period,
             downlink_frame,
             downlink_rate,
             speech,
@@ -174,7 +180,10 @@ impl Call {
 
     /// When `frame` is due.
     pub fn due(&self, frame: u64) -> Moment {
-        Moment::from_nanos(self.first_due.as_nanos() + frame * self.period_ns())
+        let due = Moment::from_nanos(self.first_due.as_nanos() + frame * self.period_ns());
+        // Frames of a clock that is off are due in the slot nearest to their moment: what a pacer can
+        // keep to. Those of the others are in slots anyway.
+        if self.period == self.frame.as_duration() { due } else { nearest_slot(due) }
     }
 
     /// The media time that `frame` carries; never 0, which old firmware sends.
@@ -197,8 +206,9 @@ impl Call {
         self.talkspurts.begin(passed.div_ceil(self.period_ns()), frames)
     }
 
+    /// How long a frame lasts by the device's clock.
     fn period_ns(&self) -> u64 {
-        u64::from(self.frame.as_millis()) * 1_000_000
+        u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The frame that carries `timestamp`, if it is one that may have been sent.
@@ -371,6 +381,7 @@ pub(crate) mod tests {
             cipher: MediaCipher::new(&key, nonce),
             nonce,
             frame: FrameDuration::MS_60,
+            period: FrameDuration::MS_60.as_duration(),
             downlink_frame: FrameDuration::MS_60,
             downlink_rate: SampleRate::HZ_24000,
             speech: Speech { voice: 0, first_packet: 0 },
@@ -384,6 +395,18 @@ pub(crate) mod tests {
             talkspurts: Talkspurts::Endless,
             ways: None,
         })
+    }
+
+    #[test]
+    fn frames_of_a_slow_clock_are_due_in_the_slot_nearest_to_their_moment() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut call = call_to(&peer, 1, Moment::from_millis(100));
+        assert_eq!(call.due(1000), Moment::from_millis(60_100));
+        // 100 millionths of a minute are 6 ms.
+        call.period = Duration::from_micros(60_006);
+        assert_eq!(call.due(1000), Moment::from_millis(60_106));
+        assert_eq!(call.due(1), Moment::from_millis(160), "6 µs are no slot");
+        assert_eq!(call.timestamp(1000).as_millis(), 60_060, "of its own clock");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Downlink {
     pub fn new(call: Arc<Call>, delays: Option<Delays>) -> Self {
         Self {
             delays,
-            experience: Experience::new(call.frame.as_duration()),
+            experience: Experience::new(call.period),
             speech: SpeechStream::default(),
             keystream: KeystreamWatch::new(),
             uplink_told: 0,

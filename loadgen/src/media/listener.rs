@@ -15,7 +15,7 @@ use platform::{
     Clock, Events, Poller, Priority, RealtimeOffset, ReceiveBatch, Waker, prioritise_thread,
 };
 use protocol::opus::PacketShape;
-use protocol::{FrameDuration, Moment, SampleRate};
+use protocol::{Moment, SampleRate};
 
 use super::answer_record::{AnswerRecorder, Times};
 use super::call::Call;
@@ -114,8 +114,8 @@ pub struct CallArrivals {
     pub experienced: Experienced,
     /// When its first frame was planned.
     pub first_due: Moment,
-    /// Audio in each frame.
-    pub frame: FrameDuration,
+    /// How long a frame lasts by the device's clock.
+    pub period: Duration,
     /// How late each answer was; `None` where frames have no answer of their own, and where there was
     /// no room.
     pub delays: Option<Delays>,
@@ -291,8 +291,7 @@ impl ListenerThread {
         let _ = self.shared.poller.add(&call.socket, token as u64);
         call.token.set(token).expect("a call is listened to once");
         // Speech of the gateway's own answers no frame.
-        let frames =
-            call.leave.since(call.first_due).as_nanos() / call.frame.as_duration().as_nanos();
+        let frames = call.leave.since(call.first_due).as_nanos() / call.period.as_nanos();
         let frames = u64::try_from(frames).unwrap_or(u64::MAX) + 1;
         let delays = call.is_answered().then(|| self.room.take(frames)).flatten();
         self.downlinks[token] = Some(Downlink::new(call, delays));
@@ -332,7 +331,7 @@ impl ListenerThread {
             latency_max: downlink.latency_max,
             wrong_key_since: downlink.key.wrong_since(),
             first_due: downlink.call.first_due,
-            frame: downlink.call.frame,
+            period: downlink.call.period,
             delays: downlink.delays.take(),
             experienced: downlink.finish(&mut self.heard.pdv),
         });

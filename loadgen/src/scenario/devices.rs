@@ -27,7 +27,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::network::{Network, NetworkValue};
 use super::talk::{Talk, TalkValue};
-use super::values::{Share, whole};
+use super::values::{PartsPerMillion, Share, whole};
 use super::{Backend, Devices, Group, MAX_DEVICES, Phasing, ScenarioError};
 
 /// The most groups one scenario may have.
@@ -119,6 +119,9 @@ device_tables! {
     /// a table that says how turns are taken; default: `full-duplex`.
     #[schemars(with = "Option<TalkValue>")]
     talk: Spanned<TalkValue>,
+    /// How far a device's clock may run too fast or too slow, `0ppm` to `1000ppm`: each device draws its
+    /// own between both; default: `0ppm`.
+    clock_drift: PartsPerMillion,
     /// What the network between a device and the gateway does to audio: the name of a preset (`din
     /// network` lists them), or a table that says it; default: nothing.
     #[schemars(with = "Option<NetworkValue>")]
@@ -273,7 +276,8 @@ impl Place<'_> {
                 .network(self.path)
                 .map_err(|(what, help)| self.wrong(network.span(), what, &help))?,
         };
-        Ok(Group { name, share, audio, encoder, timeouts, talk, network })
+        let clock_drift = said.clock_drift.unwrap_or_default();
+        Ok(Group { name, share, audio, encoder, timeouts, talk, clock_drift, network })
     }
 }
 

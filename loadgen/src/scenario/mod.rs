@@ -50,6 +50,7 @@ pub use schema::json_schema;
 pub use talk::{Talk, Turns};
 pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
 pub use time_distribution::TimeDistribution;
+pub use values::PartsPerMillion;
 
 /// The most devices one scenario may ask for.
 pub const MAX_DEVICES: u32 = 20_000;
@@ -134,6 +135,8 @@ pub struct Group {
     pub timeouts: DeviceTimeouts,
     /// When they speak.
     pub talk: Talk,
+    /// How far their clocks are off at most (`clock_drift`); each device draws its own.
+    pub clock_drift: PartsPerMillion,
     /// What the network between them and the gateway does; [`What::ChangeNetwork`] changes it.
     pub network: Network,
 }
@@ -173,6 +176,7 @@ impl Group {
             encoder: EncoderSettings::firmware_uplink(),
             timeouts: DeviceTimeouts::default(),
             talk: Talk::FullDuplex,
+            clock_drift: PartsPerMillion::default(),
             network: Network::default(),
         }
     }

@@ -27,7 +27,7 @@ use super::quantiles::Quantiles;
 use super::talk::{TalkValue, TurnsTable};
 use super::threshold::Written;
 use super::time_distribution::TimeDistribution;
-use super::values::{Memory, Seed, Share, Whole, Within};
+use super::values::{Memory, PartsPerMillion, Seed, Share, Whole, Within};
 
 const TIME: &str = r"^\s*[0-9.eE+-]+\s*(us|ms|s|m|h)\s*$";
 const SHARE: &str = r"^\s*[0-9.eE+-]+\s*%$";
@@ -82,6 +82,11 @@ values! {
         "type": "string",
         "pattern": r"^\s*([0-9.]+\s*(us|ms|s|m)(\s*\.\.\s*[0-9.]+\s*(us|ms|s|m))?|(normal|exponential|lognormal)\s*\(.*\))\s*$",
         "examples": ["2s", "1s..3s", "normal(2s, 300ms)", "exponential(2s)", "lognormal(2s, 0.5)"]
+    });
+    PartsPerMillion: |_| json_schema!({
+        "type": "string",
+        "pattern": r"^\s*[0-9.]+\s*ppm$",
+        "examples": ["50ppm"]
     });
     Quantiles: |_| json_schema!({
         "type": "string",

@@ -164,6 +164,35 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+/// How far a clock may be off, 0 to 1,000 millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PartsPerMillion(f64);
+
+impl PartsPerMillion {
+    /// As a share of the time.
+    pub fn ratio(self) -> f64 {
+        self.0 / 1e6
+    }
+}
+
+impl fmt::Display for PartsPerMillion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ppm", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PartsPerMillion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts = text.trim().strip_suffix("ppm").and_then(|parts| parts.trim().parse().ok());
+        parts.filter(|parts| (0.0..=1000.0).contains(parts)).map(|parts: f64| Self(parts.abs())).ok_or_else(|| {
+            de::Error::custom(format!(
+                "clock drift `{text}`: write parts per million, \"0ppm\" to \"1000ppm\"; crystals have about 50"
+            ))
+        })
+    }
+}
+
 /// An amount of memory, at most 16 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Memory {

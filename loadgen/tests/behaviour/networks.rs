@@ -58,3 +58,13 @@ fn a_nat_that_forgets_costs_no_more_than_what_was_on_its_way() {
     let said = record["method"]["networks"]["all"].as_str().unwrap();
     assert!(said.ends_with(", another port each 500ms"), "{said}");
 }
+
+/// Half of a per mille either way is at most 1.5 ms in 3 s: nothing is lost or late by it.
+#[test]
+fn clocks_that_are_off_change_no_latency() {
+    let drift = "[devices]\nclock_drift = \"500ppm\"\n";
+    let limits = "[thresholds]\n\"frames_lost\" = \"= 0\"\n\"frames_planned\" = \">= 98\"\n";
+    let record = run(&format!("{PLAN}{drift}{limits}"));
+    let thresholds = record["thresholds"].as_array().unwrap();
+    assert!(thresholds.iter().all(|one| one["ok"] == true), "{thresholds:#?}");
+}
