@@ -43,6 +43,8 @@ pub(crate) enum Command {
     /// Make a trace and a scenario of what was recorded elsewhere
     #[command(subcommand)]
     Import(Import),
+    /// Find the smallest impairment that explains a trace, and say what it leaves unexplained
+    Fit(FitArgs),
     /// Measure this host: what it adds to latencies, and how many devices it can be trusted with
     Doctor(DoctorArgs),
 }
@@ -222,6 +224,17 @@ pub(crate) struct PcapArgs {
     /// The directory for trace.csv and scenario.toml [default: the capture's name without its ending]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// The trace, as `din import` writes it
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: PathBuf,
+    /// Audio in each frame of the devices, in ms
+    #[arg(long, value_name = "MS", default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(10..=120))]
+    pub(crate) frame: u64,
 }
 
 #[derive(Args)]

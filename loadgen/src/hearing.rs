@@ -51,20 +51,26 @@ pub fn heard_through(source: String, trace: &Trace, frame: Duration) -> HeardRec
     heard_together(source, &calls, seconds.finish())
 }
 
-fn heard_of_stream(stream: &Stream, frame: Duration, seconds: &mut HeardSeconds) -> Experienced {
+/// How late each frame of a device comes back through its stream; `None`: never.
+pub(crate) fn delays_through(stream: &Stream, frame: Duration) -> Vec<Option<Duration>> {
     let frames = stream.sending().as_nanos().div_ceil(frame.as_nanos());
-    let frames = u64::try_from(frames).unwrap_or(u64::MAX);
-    let due = |number: u64| frame * u32::try_from(number).unwrap_or(u32::MAX);
-    let delay = |number: u64| {
-        let up = stream.delay_at(Direction::Up, due(number))?;
-        Some(up + stream.delay_at(Direction::Down, due(number) + up)?)
+    let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+    let delay = |number| {
+        let due = frame * number;
+        let up = stream.delay_at(Direction::Up, due)?;
+        Some(up + stream.delay_at(Direction::Down, due + up)?)
     };
-    let delays = (0..frames).map(|number| (number, delay(number)));
-    let smallest = delays.clone().filter_map(|(_, delay)| delay).min().unwrap_or_default();
+    (0..frames).map(delay).collect()
+}
+
+fn heard_of_stream(stream: &Stream, frame: Duration, seconds: &mut HeardSeconds) -> Experienced {
+    let delays = delays_through(stream, frame);
+    let smallest = delays.iter().flatten().min().copied().unwrap_or_default();
     let mut arrivals = Vec::new();
-    for (number, delay) in delays {
-        seconds.frame(due(number), delay.map(|delay| delay.saturating_sub(smallest)));
-        arrivals.extend(delay.map(|delay| (due(number) + delay, number)));
+    for (number, delay) in (0_u32..).zip(&delays) {
+        let due = frame * number;
+        seconds.frame(due, delay.map(|delay| delay.saturating_sub(smallest)));
+        arrivals.extend(delay.map(|delay| (due + delay, u64::from(number))));
     }
     arrivals.sort_unstable();
     let (mut experience, mut gaps) = (Experience::new(frame), Gaps::new(frame));
@@ -75,7 +81,7 @@ fn heard_of_stream(stream: &Stream, frame: Duration, seconds: &mut HeardSeconds)
             seconds.stutter(at);
         }
     }
-    experience.finish(frames, &mut Distribution::new(Quantity::Time))
+    experience.finish(delays.len() as u64, &mut Distribution::new(Quantity::Time))
 }
 
 #[cfg(test)]

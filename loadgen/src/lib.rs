@@ -15,6 +15,7 @@ pub mod conversation;
 pub mod device;
 pub mod doctor;
 pub mod experience;
+pub mod fit;
 pub mod gateway_process;
 pub mod groups;
 pub mod hearing;

@@ -20,7 +20,7 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, import, network_text, replay, starter, watch_page};
+use loadgen::{colour, fit, import, network_text, replay, starter, watch_page};
 use measure::heard::HeardRecord;
 use reports::improvement;
 use reports::run_files::RunFiles;
@@ -50,6 +50,12 @@ fn main() -> ExitCode {
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
         Command::Import(import) => import_args(&import),
+        Command::Fit(args) => {
+            fit::fit_file(&args.trace, Duration::from_millis(args.frame)).map(|fitted| {
+                print(&fit::text(&fitted));
+                0
+            })
+        }
         Command::Doctor(args) => doctor(&args),
     };
     match outcome {

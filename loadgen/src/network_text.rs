@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use protocol::Moment;
-use reports::terminal::sparkline;
+use reports::terminal::{bars, sparkline};
 use simnet::{Delay, Distribution, Impairer, Impairment, Loss, Preset};
 
 use crate::scenario::shown_duration;
@@ -109,7 +109,48 @@ fn write_call(out: &mut String, impairment: &Impairment) -> std::fmt::Result {
         arrived.reduce(f64::max)
     });
     if let Some(line) = sparkline(&worst.collect::<Vec<_>>()) {
-        writeln!(out, "  over time   {line}, the worst of 12 s each")?;
+        writeln!(out, "  over time   {line}, the worst delay of 12 s each")?;
+    }
+    let losses = delays.chunks(FRAMES as usize / 50).map(|chunk| {
+        let lost = chunk.iter().filter(|delay| delay.is_none()).count();
+        Some(100.0 * lost as f64 / chunk.len() as f64)
+    });
+    if lost > 0
+        && let Some((line, (_, most))) = bars(&losses.collect::<Vec<_>>())
+    {
+        writeln!(out, "              {line}  lost in each, up to {most:.1} %")?;
+    }
+    write_histogram(out, &arrived)
+}
+
+/// How many of the delays, in order, lie in each of some steps of a round number of ms; the last step
+/// has all that are longer than 99.5 % of them.
+fn write_histogram(out: &mut String, delays: &[f64]) -> std::fmt::Result {
+    const ROWS: f64 = 16.0;
+    const WIDTH: usize = 50;
+    let (Some(least), Some(usual)) = (delays.first(), delays.get(delays.len() * 995 / 1000)) else {
+        return Ok(());
+    };
+    let steps = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    let Some(step) = steps.into_iter().find(|step| (usual - least) / step <= ROWS) else {
+        return Ok(());
+    };
+    let mut from = (least / step).floor() * step;
+    let mut rows = Vec::new();
+    while from <= *usual {
+        let is_last = from + step > *usual;
+        let inside = |one: f64| one >= from && (one < from + step || is_last);
+        rows.push((from, is_last, delays.iter().filter(|one| inside(**one)).count()));
+        from += step;
+    }
+    let fullest = rows.iter().map(|(.., count)| *count).max().unwrap_or(1).max(1);
+    writeln!(out, "\n  delay (ms)  share of the frames that came")?;
+    for (from, is_last, count) in rows {
+        let bar = "█".repeat((count * WIDTH).div_ceil(fullest));
+        let share = 100.0 * count as f64 / delays.len() as f64;
+        let label =
+            if is_last { format!("{from}…") } else { format!("{from}–{}", from + step) };
+        writeln!(out, "  {label:>10}  {bar} {share:.1} %")?;
     }
     Ok(())
 }

@@ -256,6 +256,13 @@ fn write_times(out: &mut String, run: &RunRecord, seconds: &[Option<f64>]) -> st
 
 /// What happened over time in a line: `▁▁▁█▂▁  1.20 to 84.4 ms`; `None` where too little is known.
 pub fn sparkline(seconds: &[Option<f64>]) -> Option<String> {
+    let (drawn, (least, most)) = bars(seconds)?;
+    Some(format!("{drawn}  {} to {} ms", millis_text(least), millis_text(most)))
+}
+
+/// Numbers as bars in a line of 50 characters at most, the largest of each character's; and the least and
+/// the most of them. `None` where fewer than two are known.
+pub fn bars(seconds: &[Option<f64>]) -> Option<(String, (f64, f64))> {
     const WIDTH: usize = 50;
     const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let known = || seconds.iter().flatten().copied();
@@ -271,8 +278,7 @@ pub fn sparkline(seconds: &[Option<f64>]) -> Option<String> {
         let step = (0..7).take_while(|step| share > (f64::from(*step) + 0.5) / 7.0).count();
         EIGHTHS[step]
     });
-    let drawn: String = drawn.collect();
-    Some(format!("{drawn}  {} to {} ms", millis_text(least), millis_text(most)))
+    Some((drawn.collect(), (least, most)))
 }
 
 fn write_resources(out: &mut String, run: &RunRecord) -> std::fmt::Result {

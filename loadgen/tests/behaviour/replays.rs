@@ -174,3 +174,23 @@ fn what_cannot_be_played_again_is_told() {
         assert!(!bench.path("again").exists(), "{what}");
     }
 }
+
+/// What is proposed can be put into a scenario as it stands.
+#[test]
+fn a_trace_is_explained_in_the_words_of_a_scenario() {
+    let bench = imported();
+    let ended = end(bench.din(&["fit", "bad/trace.csv"]));
+    assert!(
+        ended.stdout.contains("trace      1 calls, 65 frames"),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+    let network = ended.stdout.lines().find_map(|line| line.trim().strip_prefix("network = "));
+    let set = format!("devices.network={}", network.unwrap());
+    let checked = end(bench.din(&["check", "test.toml", "--set", &set]));
+    assert!(checked.stdout.contains("behind a simulated network"), "{set}: {}", checked.stderr);
+    let wrong = end(bench.din(&["fit", "test.toml"]));
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("test.toml is no trace: line 1"), "{}", wrong.stderr);
+}
