@@ -1,9 +1,9 @@
 //! `din fit`: the smallest impairment that explains a trace, and what it leaves unexplained.
 //!
-//! Candidates are nothing at all, every preset, and what [`parameters`] reads off the trace, from one
+//! Candidates are nothing at all, every preset, and what `parameters` reads off the trace, from one
 //! number to many. Each is played over the same instants, with several seeds, and heard as the trace is
-//! heard; its error is the mean of how far each number of a [`Profile`] is off. A number more has to make
-//! it better by [`PRICE`]: a preset that is nearly right is worth more than nine numbers that are.
+//! heard; its error is the mean of how far each number of a `Profile` is off. A number more has to make
+//! it better by 1 %: a preset that is nearly right is worth more than nine numbers that are.
 
 use std::fmt::Write as _;
 use std::fs::File;

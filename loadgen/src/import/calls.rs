@@ -6,6 +6,10 @@
 //! downlink is the time from a frame to its answer, less the smallest. Taken at the gateway, all of
 //! the network is in the former; taken at the device, all is in the latter.
 //!
+//! A device that stops to speak between its sequences has talkspurts: media time leaps while the sequence
+//! goes on, or, of a device without timestamps, nothing comes for a while and then no burst. Silence
+//! between them is no gap.
+//!
 //! Three passes over the file, so that memory stays flat: which calls there are ([`Survey`]), their
 //! smallest delays ([`Floors`]), and what became of their frames ([`Telling`]).
 
@@ -18,134 +22,20 @@ use measure::heard::{HeardSecond, HeardSeconds};
 use measure::playout::Gaps;
 use measure::{Distribution, Quantity};
 use protocol::Moment;
-use protocol::packet::{DOWNLINK_FLAG, HEADER_LEN, Header};
+use protocol::packet::DOWNLINK_FLAG;
 use simnet::{Direction, Point, TraceWriter};
 
+use super::call::{Call, FRAMES_MS, Frame, PAUSE, header, nanos, span};
 use super::capture::Datagram;
 use crate::media::experience::{Experience, Experienced};
 
 /// The most calls of one capture.
 const MAX_CALLS: usize = 10_000;
-/// Sequence numbers further off than this from the one before belong to no call.
-const LONGEST_GAP: u32 = 2000;
 /// What is longer, as media time or as a delay, is of a broken clock: its packet is left out. A trace
 /// holds a day.
 const LONGEST_NS: i64 = 20 * 3600 * 1_000_000_000;
 /// Frames whose fate is still open: a later packet of the call may tell it.
 const REACH: usize = 1024;
-/// The frame durations that devices use, in ms.
-const FRAMES_MS: [u64; 6] = [20, 40, 60, 80, 100, 120];
-
-/// The header of a datagram, if it is one of our protocol, and whether it goes to the device.
-fn header(datagram: &Datagram<'_>) -> Option<Header> {
-    let head = datagram.bytes.get(..HEADER_LEN)?;
-    let mut whole = [0; HEADER_LEN + 1];
-    whole[..HEADER_LEN].copy_from_slice(head);
-    let said = u16::from_be_bytes([head[2], head[3]]);
-    // The payload may be cut off: it is the wire's length that has to agree.
-    if usize::from(said) + HEADER_LEN != datagram.wire_len {
-        return None;
-    }
-    whole[2..4].copy_from_slice(&1u16.to_be_bytes());
-    Header::decode(&whole).ok()
-}
-
-/// What the passes agree on about one call.
-#[derive(Clone, Debug)]
-struct Call {
-    /// In the order of their first packets, from 0.
-    number: usize,
-    gateway: SocketAddr,
-    began: Duration,
-    first: u32,
-    last: u32,
-    first_timestamp: u32,
-    newest: (u32, u32),
-    newest_at: Duration,
-    up: u64,
-    down: u64,
-    /// By entry of [`FRAMES_MS`], how many packets followed the one before by that much media time.
-    steps: [u64; FRAMES_MS.len()],
-    /// How many packets followed the one before at all.
-    followed: u64,
-    frame: Duration,
-    /// Whether timestamps tell media time; if not, the sequence does.
-    clock: bool,
-    up_floor: i64,
-    down_floor: i64,
-    matched: u64,
-    flight: Flight,
-}
-
-/// Frames on their way, by sequence.
-#[derive(Clone, Debug, Default)]
-struct Flight(BTreeMap<u32, Frame>);
-
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    timestamp: u32,
-    /// Its media time after that of the first frame, in ns.
-    media: i64,
-    at: Duration,
-    answered: Option<Duration>,
-}
-
-impl Call {
-    fn new(number: usize, gateway: SocketAddr, at: Duration) -> Self {
-        Self {
-            number,
-            gateway,
-            began: at,
-            first: 0,
-            last: 0,
-            first_timestamp: 0,
-            newest: (0, 0),
-            newest_at: at,
-            up: 0,
-            down: 0,
-            steps: [0; FRAMES_MS.len()],
-            followed: 0,
-            frame: Duration::from_millis(60),
-            clock: false,
-            up_floor: i64::MAX,
-            down_floor: i64::MAX,
-            matched: 0,
-            flight: Flight::default(),
-        }
-    }
-
-    /// Whether a sequence can be of this call.
-    fn near(&self, sequence: u32) -> bool {
-        self.up == 0 || sequence.abs_diff(self.newest.0) <= LONGEST_GAP
-    }
-
-    /// Media time of a packet after that of the first one, in ns.
-    fn media(&self, sequence: u32, timestamp: u32) -> i64 {
-        if self.clock {
-            (i64::from(timestamp) - i64::from(self.first_timestamp)) * 1_000_000
-        } else {
-            (i64::from(sequence) - i64::from(self.first)) * nanos(self.frame)
-        }
-    }
-
-    /// How long after its media time a packet was seen, in ns, plus something constant.
-    fn transit(&self, at: Duration, media: i64) -> i64 {
-        (nanos(at) - nanos(self.began)).saturating_sub(media)
-    }
-
-    /// Whether its answers tell which frame they answer.
-    fn echoes(&self) -> bool {
-        self.clock && self.matched * 2 > self.down && self.down > 0
-    }
-}
-
-fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn span(nanos: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
-}
 
 /// The first pass: which calls there are.
 #[derive(Debug, Default)]
@@ -180,9 +70,12 @@ impl Survey {
             if call.up == 0 || sequence < call.first {
                 (call.first, call.first_timestamp) = (sequence, timestamp);
             }
-            call.last = call.last.max(sequence);
             if call.up > 0 && sequence == call.newest.0.wrapping_add(1) {
                 call.followed += 1;
+                let after = datagram.at.saturating_sub(call.newest_at);
+                if after < PAUSE {
+                    call.soon = (call.soon.0.saturating_add(1), call.soon.1 + after);
+                }
                 let step = u64::from(timestamp.wrapping_sub(call.newest.1));
                 if let Some(known) = FRAMES_MS.iter().position(|ms| *ms == step) {
                     call.steps[known] += 1;
@@ -240,9 +133,9 @@ impl Survey {
             call.frame = Duration::from_millis(if call.clock {
                 FRAMES_MS[usual]
             } else {
-                let frames = u64::from(call.last - call.first).max(1);
-                let between = call.newest_at.saturating_sub(call.began).as_nanos();
-                let between = u64::try_from(between).unwrap_or(u64::MAX) / frames / 1_000_000;
+                let (count, together) = call.soon;
+                let between = together.checked_div(count).unwrap_or_default().as_millis();
+                let between = u64::try_from(between).unwrap_or(u64::MAX);
                 *FRAMES_MS.iter().min_by_key(|ms| ms.abs_diff(between)).unwrap_or(&60)
             });
             call.up = 0;
@@ -278,7 +171,7 @@ fn look(calls: &mut HashMap<u32, Call>, datagram: &Datagram<'_>) -> Option<(u32,
         if !(0..LONGEST_NS).contains(&media) || transit.saturating_abs() > LONGEST_NS {
             return None;
         }
-        let frame = Frame { timestamp, media, at: datagram.at, answered: None };
+        let frame = Frame { sequence, timestamp, media, at: datagram.at, answered: None };
         let first = !call.flight.0.contains_key(&sequence);
         if first {
             call.flight.0.insert(sequence, frame);
@@ -322,6 +215,7 @@ impl Floors {
             Seen::Nothing => {}
         }
         while call.flight.0.len() > REACH {
+            call.note_pause();
             call.flight.0.pop_first();
         }
     }
@@ -332,7 +226,10 @@ impl Floors {
     /// When the trace cannot be written.
     pub fn telling<W: io::Write>(mut self, trace: W) -> io::Result<Telling<W>> {
         for call in self.calls.values_mut() {
-            call.flight = Flight::default();
+            while !call.flight.0.is_empty() {
+                call.note_pause();
+                call.flight.0.pop_first();
+            }
             call.up = 0;
         }
         let told = self.calls.iter().map(|(ssrc, call)| (*ssrc, Told::new(call.frame))).collect();
@@ -363,8 +260,12 @@ struct Told {
     lost_down: u64,
     reordered: u64,
     newest: u32,
-    /// One more than the last frame that was heard.
+    /// The talkspurt that is heard.
+    spurt: usize,
+    /// One more than the last frame of it that was heard.
     heard: u64,
+    /// How late the last frame was that came.
+    last: Duration,
 }
 
 impl Told {
@@ -379,11 +280,34 @@ impl Told {
             lost_down: 0,
             reordered: 0,
             newest: 0,
+            spurt: 0,
             heard: 0,
+            last: Duration::ZERO,
         }
     }
 
-    fn hear(&mut self, (position, at): (u64, Moment), first: bool, seconds: &mut HeardSeconds) {
+    fn hear(
+        &mut self,
+        call: &Call,
+        frame: Frame,
+        at: Duration,
+        first: bool,
+        seconds: &mut HeardSeconds,
+    ) {
+        let (spurt, _) = call.spurt(frame.sequence);
+        // What comes after the next talkspurt has begun is of no use to anybody.
+        if spurt < self.spurt || frame.sequence < call.begins(spurt) {
+            return;
+        }
+        while self.spurt < spurt {
+            let (from, to) = (call.begins(self.spurt), call.begins(self.spurt + 1));
+            let frames = u64::from(to - from).max(self.heard);
+            self.experience.pause(frames, &mut Distribution::new(Quantity::Time));
+            (self.gaps, self.heard, self.spurt) = (Gaps::new(call.frame), 0, self.spurt + 1);
+        }
+        let position = u64::from(frame.sequence - call.begins(spurt));
+        let at = nanos(at.saturating_sub(call.began));
+        let at = Moment::from_nanos(u64::try_from(at).unwrap_or(0));
         self.heard = self.heard.max(position + 1);
         self.experience.arrived(position, at, first);
         if self.gaps.arrived(position, at.since_start()).is_some() {
@@ -407,6 +331,8 @@ pub struct CallAccount {
     pub lost_down: u64,
     /// Packets of the uplink that came after a later one (RFC 4737).
     pub reordered: u64,
+    /// Stretches of speech, with pauses between them that are no gaps.
+    pub talkspurts: usize,
     /// Whether answers tell which frame they answer; if not, the uplink alone was traced and heard.
     pub echoes: bool,
     /// What somebody who listens there hears: to the answers or, without echo, to the uplink.
@@ -423,22 +349,16 @@ impl<W: io::Write> Telling<W> {
         let (Some(call), Some(told)) = (self.calls.get_mut(&ssrc), self.told.get_mut(&ssrc)) else {
             return Ok(());
         };
-        let heard = |frame: Frame| {
-            let position = span(frame.media).as_nanos() / call.frame.as_nanos();
-            let at = nanos(datagram.at.saturating_sub(call.began));
-            let at = Moment::from_nanos(u64::try_from(at).unwrap_or(0));
-            (u64::try_from(position).unwrap_or(u64::MAX), at)
-        };
         match seen {
             Seen::Up { frame, first, sequence } => {
                 told.reordered += u64::from(first && sequence < told.newest);
                 told.newest = told.newest.max(sequence);
                 if !call.echoes() {
-                    told.hear(heard(frame), first, &mut self.seconds);
+                    told.hear(call, frame, datagram.at, first, &mut self.seconds);
                 }
             }
             Seen::Down { of, first } if call.echoes() => {
-                told.hear(heard(of), first, &mut self.seconds);
+                told.hear(call, of, datagram.at, first, &mut self.seconds);
             }
             Seen::Down { .. } | Seen::Nothing => {}
         }
@@ -464,8 +384,9 @@ impl<W: io::Write> Telling<W> {
             while let Some(((at, _), delay)) = told.down.pop_first() {
                 self.trace.point(call.number, Direction::Down, Point { at, delay })?;
             }
-            let frames = span(told.expected).as_nanos() / call.frame.as_nanos();
-            let frames = u64::try_from(frames).unwrap_or(u64::MAX).max(told.heard);
+            let begun = call.begins(told.spurt);
+            let sent = told.next.unwrap_or(begun).saturating_sub(begun);
+            let frames = u64::from(sent).max(told.heard);
             accounts.push(CallAccount {
                 stream: call.number,
                 frame: call.frame,
@@ -474,6 +395,7 @@ impl<W: io::Write> Telling<W> {
                 lost_down: told.lost_down,
                 reordered: told.reordered,
                 echoes: call.echoes(),
+                talkspurts: call.spurts.len() + 1,
                 heard: told.experience.finish(frames, &mut Distribution::new(Quantity::Time)),
             });
         }
@@ -504,9 +426,15 @@ fn settle<W: io::Write>(
     }
     // A device whose clock goes back is taken to stand still.
     let media = frame.media.max(told.expected.saturating_sub(nanos(call.frame)));
+    if media > told.expected + nanos(call.frame) {
+        // Whatever is sent in silence comes as what was last heard, not as what was last lost.
+        let silence = Point { at: span(told.expected), delay: Some(told.last) };
+        trace.point(call.number, Direction::Up, silence)?;
+    }
     told.expected = media + nanos(call.frame);
     told.next = Some(sequence.saturating_add(1));
     let delay = span(call.transit(frame.at, frame.media) - call.up_floor);
+    told.last = delay;
     trace.point(call.number, Direction::Up, Point { at: span(media), delay: Some(delay) })?;
     let mut whole = Some(delay);
     if call.echoes() {

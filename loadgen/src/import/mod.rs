@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use measure::heard::HeardRecord;
 
+mod call;
 pub mod calls;
 pub mod capture;
 pub mod log;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use measure::heard::{HeardRecord, HeardSecond};
+use measure::loss::LossRuns;
 
 use super::calls::{self, CallAccount, Survey};
 use super::capture::{Contents, Datagram, datagrams};
@@ -126,12 +127,21 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
     let longest = calls.iter().map(|call| call.lasting).max().unwrap_or_default();
     writeln!(
         out,
-        "calls      {}, the longest {:.1} s; {} frames",
+        "calls      {}, the longest {:.1} s; {} frames of {} ms",
         calls.len(),
         longest.as_secs_f64(),
-        heard.frames
+        heard.frames,
+        calls.first().map_or(0, |call| call.frame.as_millis())
     )?;
     let frames: BTreeSet<Duration> = calls.iter().map(|call| call.frame).collect();
+    let talkspurts: usize = calls.iter().map(|call| call.talkspurts).sum();
+    if talkspurts > calls.len() {
+        writeln!(
+            out,
+            "           in {talkspurts} talkspurts: pauses between them are no gaps; a replay speaks all \
+             the time"
+        )?;
+    }
     if frames.len() > 1 {
         let first = calls[0].frame.as_millis();
         writeln!(
@@ -153,6 +163,17 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
         sum(|call| call.lost_down),
         sum(|call| call.reordered)
     )?;
+    let mut loss = LossRuns::default();
+    for call in calls {
+        loss.merge(&call.heard.loss);
+    }
+    if let Some(mean) = loss.mean_run() {
+        writeln!(
+            out,
+            "bursts     {mean:.1} frames lost in a row on average, {} at most",
+            loss.longest_run()
+        )?;
+    }
     if let Some(mean) = heard.rfc3550_jitter_ms {
         let of_calls = calls.iter().filter_map(|call| Some(call.heard.rfc3550?.settled));
         let worst = of_calls.max().unwrap_or_default().as_secs_f64() * 1e3;

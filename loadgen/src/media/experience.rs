@@ -85,7 +85,7 @@ impl Experience {
 
     /// A talkspurt of so many frames is over, and another will begin with frame 0; the silence between
     /// them is nobody's fault. The delay variation of its packets goes to `pdv`.
-    pub(super) fn pause(&mut self, frames: u64, pdv: &mut Distribution) {
+    pub(crate) fn pause(&mut self, frames: u64, pdv: &mut Distribution) {
         let players = std::mem::replace(&mut self.players, Players::new(self.frame));
         let fates = std::mem::take(&mut self.fates);
         self.jitter.pause(pdv);

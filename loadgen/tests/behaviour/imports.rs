@@ -189,6 +189,35 @@ fn a_device_without_a_clock_is_timed_by_its_sequence() {
     assert!(text(&imported).contains("their uplink alone was traced"));
 }
 
+/// Ten frames, five seconds of silence, ten frames more of which one is lost: of a device that tells media
+/// time, and of one that does not.
+#[test]
+fn silence_between_talkspurts_is_no_gap() {
+    for has_clock in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut packets = Vec::new();
+        for frame in (0..20).filter(|frame| *frame != 14) {
+            let silence = if frame < 10 { 0 } else { 5000 };
+            let mut packet = packet(Below::Ethernet, true, frame);
+            let timestamp = if has_clock { (frame + 1) * 60 + silence } else { 0 };
+            packet[42 + 8..42 + 12].copy_from_slice(&timestamp.to_be_bytes());
+            packets.push((frame * 60 + silence, packet));
+        }
+        let imported = import(&pcap(1, 9999, &packets), directory.path()).unwrap();
+        let call = &imported.calls[0];
+        assert_eq!((call.talkspurts, call.lost_up), (2, 1), "{has_clock}");
+        let player = &call.heard.xiaozhi;
+        assert_eq!((player.frames_sent, player.frames_lost, player.stutters), (20, 1, 1));
+        assert_eq!(player.longest_gap().as_millis(), 60);
+        let trace = fs::read_to_string(&imported.trace).unwrap();
+        // One more, which says what silence is like.
+        let mut up = vec!["0.000"; 21];
+        up[15] = "LOST";
+        assert_eq!(column(&trace, "up"), up, "{has_clock}");
+        assert!(text(&imported).contains("in 2 talkspurts: pauses between them are no gaps"));
+    }
+}
+
 /// Times and sequences that no call has are left out; a packet that leaps away ends nothing.
 #[test]
 fn what_leaps_away_is_of_no_call() {
