@@ -56,6 +56,8 @@ pub(super) struct Call {
     pub(super) up_floor: i64,
     pub(super) down_floor: i64,
     pub(super) matched: u64,
+    /// Packets of the uplink that are of no use.
+    pub(super) left_out: u64,
     /// After the first one, in their order.
     pub(super) spurts: Vec<Spurt>,
     pub(super) flight: Flight,
@@ -104,6 +106,7 @@ impl Call {
             up_floor: i64::MAX,
             down_floor: i64::MAX,
             matched: 0,
+            left_out: 0,
             spurts: Vec::new(),
             flight: Flight::default(),
         }

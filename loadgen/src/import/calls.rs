@@ -33,7 +33,7 @@ use crate::media::experience::{Experience, Experienced};
 const MAX_CALLS: usize = 10_000;
 /// What is longer, as media time or as a delay, is of a broken clock: its packet is left out. A trace
 /// holds a day.
-const LONGEST_NS: i64 = 20 * 3600 * 1_000_000_000;
+const LONGEST_NS: i64 = 7 * 3600 * 1_000_000_000;
 /// Frames whose fate is still open: a later packet of the call may tell it.
 const REACH: usize = 1024;
 
@@ -163,12 +163,16 @@ fn look(calls: &mut HashMap<u32, Call>, datagram: &Datagram<'_>) -> Option<(u32,
     let ssrc = header.ssrc.get();
     let call = calls.get_mut(&ssrc)?;
     let (sequence, timestamp) = (header.sequence.get(), header.timestamp.as_millis());
-    let seen = if datagram.destination == call.gateway && call.near(sequence) {
+    let seen = if datagram.destination == call.gateway && !call.near(sequence) {
+        call.left_out += 1;
+        Seen::Nothing
+    } else if datagram.destination == call.gateway {
         call.up += 1;
         call.newest.0 = sequence;
         let media = call.media(sequence, timestamp);
         let transit = call.transit(datagram.at, media);
         if !(0..LONGEST_NS).contains(&media) || transit.saturating_abs() > LONGEST_NS {
+            call.left_out += 1;
             return None;
         }
         let frame = Frame { sequence, timestamp, media, at: datagram.at, answered: None };
@@ -230,7 +234,7 @@ impl Floors {
                 call.note_pause();
                 call.flight.0.pop_first();
             }
-            call.up = 0;
+            (call.up, call.left_out) = (0, 0);
         }
         let told = self.calls.iter().map(|(ssrc, call)| (*ssrc, Told::new(call.frame))).collect();
         let trace = TraceWriter::new(trace, self.calls.len() > 1)?;
@@ -331,6 +335,8 @@ pub struct CallAccount {
     pub lost_down: u64,
     /// Packets of the uplink that came after a later one (RFC 4737).
     pub reordered: u64,
+    /// Packets of the uplink whose media time, delay or sequence no call has: over 7 hours, or leaps.
+    pub left_out: u64,
     /// Stretches of speech, with pauses between them that are no gaps.
     pub talkspurts: usize,
     /// Whether answers tell which frame they answer; if not, the uplink alone was traced and heard.
@@ -394,6 +400,7 @@ impl<W: io::Write> Telling<W> {
                 lost_up: told.lost_up,
                 lost_down: told.lost_down,
                 reordered: told.reordered,
+                left_out: call.left_out,
                 echoes: call.echoes(),
                 talkspurts: call.spurts.len() + 1,
                 heard: told.experience.finish(frames, &mut Distribution::new(Quantity::Time)),
@@ -415,6 +422,11 @@ fn settle<W: io::Write>(
     let next = told.next.unwrap_or(call.first);
     // Later than the reach: its fate is written, as lost.
     if sequence < next {
+        return Ok(());
+    }
+    let missing = i64::from(sequence - next).saturating_mul(nanos(call.frame));
+    if told.expected.saturating_add(missing) > LONGEST_NS {
+        call.left_out += 1;
         return Ok(());
     }
     for _ in next..sequence {

@@ -149,6 +149,14 @@ fn write_text(out: &mut String, imported: &Imported) -> std::fmt::Result {
             "           of several frame durations: the scenario has {first} ms for all"
         )?;
     }
+    let left_out = sum(|call| call.left_out);
+    if left_out > 0 {
+        writeln!(
+            out,
+            "left out   {left_out} packets: their media time or sequence leaps, or is over 7 hours from \
+             the first"
+        )?;
+    }
     if silent > 0 {
         writeln!(
             out,

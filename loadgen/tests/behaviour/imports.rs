@@ -231,7 +231,19 @@ fn what_leaps_away_is_of_no_call() {
     packets.push((1200, late));
     let imported = import(&pcap(1, 9999, &packets), directory.path()).unwrap();
     let call = &imported.calls[0];
-    assert_eq!((call.lost_up, call.lasting.as_millis()), (1, 1200));
+    assert_eq!((call.lost_up, call.lasting.as_millis(), call.left_out), (1, 1200, 2));
+    assert!(text(&imported).contains("left out   2 packets"));
+}
+
+/// Losses that add up to more than a day, as a fuzzer found them.
+#[test]
+fn a_trace_of_whatever_capture_can_be_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let found = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/captures/leaps-that-add-up.pcap");
+    let imported = import(&fs::read(found).unwrap(), directory.path()).unwrap();
+    let trace = fs::read(&imported.trace).unwrap();
+    simnet::Trace::read(&trace[..]).unwrap();
+    assert!(imported.calls.iter().any(|call| call.left_out > 0));
 }
 
 #[test]
