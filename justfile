@@ -53,7 +53,7 @@ round-trip *SEEDS: setup
     cargo build --release --locked --bins
     benches/observer/round-trip {{ SEEDS }}
 
-# Fuzz a target, `scenario` or `capture`, for so many seconds; installs cargo-fuzz when it is missing
+# Fuzz a target, `scenario`, `capture` or `lines`, for so many seconds; installs cargo-fuzz when it is missing
 fuzz SECONDS="300" TARGET="scenario": setup
     command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
     fuzz/seed

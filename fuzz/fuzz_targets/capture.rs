@@ -20,9 +20,8 @@ fuzz_target!(|bytes: &[u8]| {
     datagrams(bytes, each).expect("what was read once is read again");
     let mut trace = Vec::new();
     let mut telling = floors.telling(&mut trace).expect("a Vec takes all");
-    let each = |datagram: Datagram<'_>| {
-        telling.datagram(&datagram).map_err(|error| error.to_string())
-    };
+    let each =
+        |datagram: Datagram<'_>| telling.datagram(&datagram).map_err(|error| error.to_string());
     datagrams(bytes, each).expect("what was read once is read again");
     let (calls, _) = telling.finish().expect("a Vec takes all");
     match Trace::read(&trace[..]) {

@@ -28,7 +28,7 @@ use regex::{Captures, Regex};
 use super::{SCENARIO, toml_text};
 use crate::scenario::shown_duration;
 
-/// What production's gateway and others write, most telling first.
+/// What production's gateway and others write, most telling first: see [`known_patterns`].
 const KNOWN: [&str; 4] = [
     r"(?i)\btime[d ]*out after (?<timeout>[0-9]+(?:\.[0-9]+)?)\s*(?<unit>us|µs|ms|s)?\b",
     r"(?i)\b(?:took|completed in|finished in|done in|elapsed|duration)[\s:=]*(?<latency>[0-9]+(?:\.[0-9]+)?)\s*(?<unit>us|µs|ms|s)?\b",
@@ -197,7 +197,7 @@ pub fn import_log(log: &Path, pattern: Option<&str>, out: &Path) -> anyhow::Resu
     let shown = log.display();
     let patterns = match pattern {
         Some(own) => vec![own_pattern(own)?],
-        None => KNOWN.map(|known| Regex::new(known).expect("a known pattern is one")).into(),
+        None => known_patterns(),
     };
     let file = File::open(log).with_context(|| format!("cannot open {shown}"))?;
     let told = Told::read(BufReader::new(file), &patterns)
@@ -215,6 +215,14 @@ pub fn import_log(log: &Path, pattern: Option<&str>, out: &Path) -> anyhow::Resu
     fs::write(&scenario, scenario_text(&name, &told, &quantiles))
         .with_context(|| format!("cannot write {}", scenario.display()))?;
     Ok(Imported { told, quantiles, scenario })
+}
+
+/// Patterns of the lines that gateways write.
+///
+/// # Panics
+/// Never: they are patterns.
+pub fn known_patterns() -> Vec<Regex> {
+    KNOWN.iter().map(|known| Regex::new(known).expect("a known pattern is one")).collect()
 }
 
 fn own_pattern(own: &str) -> anyhow::Result<Regex> {
@@ -316,7 +324,7 @@ mod tests {
     fn told(text: &str, pattern: Option<&str>) -> Told {
         let patterns: Vec<Regex> = match pattern {
             Some(own) => vec![own_pattern(own).unwrap()],
-            None => KNOWN.iter().map(|known| Regex::new(known).unwrap()).collect(),
+            None => known_patterns(),
         };
         Told::read(text.as_bytes(), &patterns).unwrap()
     }
