@@ -164,8 +164,9 @@ fn write_load(out: &mut String, run: &RunRecord) -> std::fmt::Result {
         count(Metric::FramesReordered),
         count(Metric::FramesDuplicate)
     )?;
-    if let Some(networks) = networks(run) {
-        let lost = count(Metric::ImpairedLost);
+    if let Some(lost) = value(run, Metric::ImpairedLost) {
+        let networks = networks(run).unwrap_or_else(|| "by actions alone".to_owned());
+        let lost = thousands(lost);
         writeln!(out, "  network    simulated: {networks}; {lost} packets were lost in it")?;
     }
     if value(run, Metric::Turns).is_some() {

@@ -63,7 +63,7 @@ struct Number {
 pub struct Fitted {
     /// How a scenario has it, as `network`.
     pub toml: String,
-    /// How far it is off, 0 to 1, with each seed's mean.
+    /// How far the mean of its plays is off, 0 to 1.
     pub error: f64,
     /// Which candidates were tried.
     tried: Vec<(String, f64)>,

@@ -265,6 +265,8 @@ fn what_is_no_capture_of_calls_is_told() {
         packet[42] = 9;
     }
     let mut damaged = pcap(1, 9999, &packets);
+    // As a fuzzer found it.
+    let short_block = include_bytes!("../../../fuzz/captures/short-block.pcapng");
     damaged[24 + 8..24 + 12].copy_from_slice(&u32::MAX.to_le_bytes());
     for (file, says) in [
         (Vec::new(), "the file is empty"),
@@ -275,6 +277,7 @@ fn what_is_no_capture_of_calls_is_told() {
         (pcap(1, 9999, &strange), "It has 37 packets, 37 of UDP"),
         (pcap(1, 50, &packets), "no call in it"),
         (damaged, "damaged after packet 0"),
+        (short_block.to_vec(), "a block shorter than its own frame"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let error = import(&file, directory.path()).unwrap_err();
