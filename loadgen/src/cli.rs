@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadgen::compare;
 use loadgen::report_command::Format;
 use loadgen::starter;
 
@@ -16,6 +17,7 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input, 3 run INVALID, \
+4 a comparison was inconclusive, \
 130 interrupted (the report of what ran is still written)
 
 Colour is for terminals; NO_COLOR=1 leaves it out there, CLICOLOR_FORCE=1 puts it into logs.";
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Play again what was recorded, and say how close it comes to the original
     Replay(ReplayArgs),
+    /// Run two settings, gateways or builds in pairs under the same load, and say whether B is better
+    Compare(CompareArgs),
     /// Show a run that goes on as a web page that changes each second
     Watch(WatchArgs),
     /// Write the report of a run again, or of several laid over each other
@@ -94,6 +98,61 @@ pub(crate) struct RunArgs {
     /// the first fails and the second passes
     #[arg(long, conflicts_with_all = ["before", "json", "baseline"])]
     pub(crate) both: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// The scenario file
+    pub(crate) scenario: PathBuf,
+    /// What A has instead, for example gateway.dispatch=round-robin
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) a: Vec<String>,
+    /// What B has instead
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) b: Vec<String>,
+    /// A is the scenario with its `before` laid over it, B the scenario
+    #[arg(long)]
+    pub(crate) before: bool,
+    /// A's gateway, as mqtt://HOST:PORT; without it the reference gateway is started
+    #[arg(long, value_name = "URL")]
+    pub(crate) a_target: Option<String>,
+    /// B's gateway
+    #[arg(long, value_name = "URL")]
+    pub(crate) b_target: Option<String>,
+    /// A's build of the reference gateway
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gateway_binary_a: Option<PathBuf>,
+    /// B's build of the reference gateway
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gateway_binary_b: Option<PathBuf>,
+    /// Pairs of runs; 7 are the fewest that can tell a difference
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) pairs: u32,
+    /// Differences up to this, in percent, do not matter
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) margin: f64,
+    /// The number that decides [default: the first]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::builder::PossibleValuesParser::new(compare::judged_names()))]
+    pub(crate) metric: Option<String>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+    /// The directory of all runs and of compare.json [default: target/runs/TIME-SCENARIO]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the pacing and receiving threads run, as far as this user may
+    #[arg(long, value_enum, default_value_t = Priority::RealTime)]
+    pub(crate) priority: Priority,
+    /// Print compare.json instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// From 0 to 100.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim_end_matches('%').trim().parse().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "write a number from 0 to 100".to_owned())
 }
 
 #[derive(Args)]

@@ -11,6 +11,7 @@ pub mod ci_outputs;
 mod codec_cost;
 pub mod collect;
 pub mod colour;
+pub mod compare;
 pub mod conversation;
 pub mod device;
 pub mod doctor;

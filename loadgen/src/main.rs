@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use loadgen::ci_outputs::CiOutputs;
+use loadgen::compare::{Plan, Side, Trial};
 use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
@@ -20,7 +21,7 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, fit, import, network_text, replay, starter, watch_page};
+use loadgen::{colour, compare, fit, import, network_text, replay, starter, watch_page};
 use measure::heard::HeardRecord;
 use reports::improvement;
 use reports::run_files::RunFiles;
@@ -28,8 +29,9 @@ use reports::terminal::{self, Style};
 use simnet::Preset;
 
 use cli::{
-    CheckArgs, Cli, Command, DoctorArgs, How, Import, ImportRunArgs, ListArgs, LogArgs,
-    MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
+    CheckArgs, Cli, Command, CompareArgs, DoctorArgs, How, Import, ImportRunArgs, ListArgs,
+    LogArgs, MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say,
+    WatchArgs,
 };
 
 const BAD_INPUT: u8 = 2;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         }
         Command::Run(args) => run_args(&args),
         Command::Replay(args) => replay(&args),
+        Command::Compare(args) => compare_sides(&args),
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
@@ -190,6 +193,79 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         print(&format!("\n{}", reports::replay::text(&original, &reproduced)));
     }
     Ok(told.done.record.exit_code)
+}
+
+/// Two sides, in pairs.
+fn compare_sides(args: &CompareArgs) -> anyhow::Result<u8> {
+    let overrides = args.overrides.all();
+    let load = |side, seed: Option<u64>| {
+        let (own, setting) = match side {
+            Side::A if args.before => (&args.a, Setting::Before),
+            Side::A => (&args.a, Setting::AsWritten),
+            Side::B => (&args.b, Setting::AsWritten),
+        };
+        let seed = seed.map(|seed| format!("seed={seed}"));
+        let changes: Vec<String> = overrides.iter().chain(own).cloned().chain(seed).collect();
+        Scenario::load_as(&args.scenario, &changes, setting)
+    };
+    let gateway = |side| match side {
+        Side::A => (args.a_target.clone(), args.gateway_binary_a.clone()),
+        Side::B => (args.b_target.clone(), args.gateway_binary_b.clone()),
+    };
+    // Both are read before either runs.
+    let [a, b] = [Side::A, Side::B].map(|side| load(side, None));
+    let (a, b) = (a?, b?);
+    let said = |side, scenario: &Scenario| {
+        let (target, binary) = gateway(side);
+        let binary = binary.map(|binary| binary.display().to_string());
+        let all = scenario.overrides.iter().cloned().chain(target).chain(binary);
+        let all = all.collect::<Vec<_>>().join(", ");
+        if all.is_empty() { "as the scenario says".to_owned() } else { all }
+    };
+    let sides = [said(Side::A, &a), said(Side::B, &b)];
+    anyhow::ensure!(
+        sides[0] != sides[1] || args.before,
+        "A and B are the same: say what is different, for example --b gateway.workers=4, or --before"
+    );
+    let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
+    let names = compare::judged_names();
+    let decides = args.metric.as_deref().unwrap_or(names[0]);
+    let plan = Plan {
+        pairs: args.pairs as usize,
+        margin: args.margin / 100.0,
+        decides: names.into_iter().find(|name| *name == decides).expect("clap has checked it"),
+        seed: a.seed,
+        out: out.clone(),
+    };
+    let run_side = |side, seed, out: &Path| -> anyhow::Result<Trial> {
+        let (target, gateway_binary) = gateway(side);
+        let done = run(&RunRequest {
+            scenario: load(side, Some(seed))?,
+            target,
+            out: Some(out.to_owned()),
+            baseline: None,
+            gateway_binary,
+            priority: args.priority.into(),
+            quiet: true,
+        })?;
+        Ok(done.record.into())
+    };
+    let told = |line: &str| {
+        if !args.json {
+            print(&format!("{line}\n"));
+        }
+    };
+    let comparison = compare::compare(&plan, sides, &args.scenario, run_side, told)?;
+    let json = serde_json::to_string_pretty(&comparison).context("cannot write the comparison")?;
+    let file = out.join(compare::FILE);
+    std::fs::write(&file, format!("{json}\n"))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    if args.json {
+        print(&(json + "\n"));
+    } else {
+        print(&format!("\n{}\n  comparison     {}\n", comparison.text(), file.display()));
+    }
+    Ok(comparison.exit_code())
 }
 
 /// A run that is asked for.

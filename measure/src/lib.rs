@@ -8,6 +8,7 @@
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
 //! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
 //! [`heard`] compares what was heard of an incident with what is heard when it is played again.
+//! [`paired`] compares two settings by pairs of runs.
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
@@ -18,6 +19,7 @@ pub mod jitter;
 pub mod loss;
 pub mod metric;
 pub mod noise_floor;
+pub mod paired;
 pub mod per_device;
 pub mod playout;
 pub mod playout_record;

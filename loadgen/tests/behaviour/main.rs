@@ -7,6 +7,7 @@ mod broken_files;
 mod ci;
 mod comings;
 mod common;
+mod compares;
 mod conversations;
 mod detectors;
 mod doctor;
