@@ -212,6 +212,12 @@ fn compare_sides(args: &CompareArgs) -> anyhow::Result<u8> {
         Side::A => (args.a_target.clone(), args.gateway_binary_a.clone()),
         Side::B => (args.b_target.clone(), args.gateway_binary_b.clone()),
     };
+    let seeds = args.a.iter().chain(&args.b).find(|change| change.trim().starts_with("seed"));
+    if let Some(change) = seeds {
+        anyhow::bail!(
+            "`{change}`: both sides of a pair have one seed; --seed N says the first pair's"
+        );
+    }
     // Both are read before either runs.
     let [a, b] = [Side::A, Side::B].map(|side| load(side, None));
     let (a, b) = (a?, b?);

@@ -35,9 +35,10 @@ fn sides_that_are_the_same_or_wrong_are_refused_before_anything_runs() {
         (&[][..], "A and B are the same"),
         (&["--b", "gateway.wrkers=4"], "unknown key `wrkers`"),
         (&["--before"], "before"),
-        (&["--b", "seed=4", "--metric", "beauty"], "invalid value 'beauty'"),
-        (&["--b", "seed=4", "--pairs", "0"], "invalid value '0'"),
-        (&["--b", "seed=4", "--margin", "-1"], "write a number from 0 to 100"),
+        (&["--b", "gateway.workers=4", "--metric", "beauty"], "invalid value 'beauty'"),
+        (&["--b", "gateway.workers=4", "--pairs", "0"], "invalid value '0'"),
+        (&["--b", "gateway.workers=4", "--margin=-1"], "write a number from 0 to 100"),
+        (&["--b", "seed=4"], "both sides of a pair have one seed"),
     ] {
         let ended = end(bench.din(&[&["compare", "test.toml", "--out", "both"], more].concat()));
         assert_eq!(ended.code, Some(2), "{more:?}: {}", ended.stderr);
