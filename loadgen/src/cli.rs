@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 pass, 1 a threshold failed, 2 bad input, 3 run INVALID, \
-4 a comparison was inconclusive, \
+4 a comparison or a search was inconclusive, \
 130 interrupted (the report of what ran is still written)
 
 Colour is for terminals; NO_COLOR=1 leaves it out there, CLICOLOR_FORCE=1 puts it into logs.";
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Play again what was recorded, and say how close it comes to the original
     Replay(ReplayArgs),
+    /// Search for the most devices with which a scenario meets its limits
+    Search(SearchArgs),
     /// Run two settings, gateways or builds in pairs under the same load, and say whether B is better
     Compare(CompareArgs),
     /// Show a run that goes on as a web page that changes each second
@@ -98,6 +100,48 @@ pub(crate) struct RunArgs {
     /// the first fails and the second passes
     #[arg(long, conflicts_with_all = ["before", "json", "baseline"])]
     pub(crate) both: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SearchArgs {
+    /// The scenario file, of one phase: its devices are what the search begins with
+    pub(crate) scenario: PathBuf,
+    /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
+    /// How long a trial is, in seconds, after 2 s in which devices arrive
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    pub(crate) trial: u32,
+    /// Time of trials at one load that decides it, in seconds [default: 70, with --quick 30]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(2..=36_000))]
+    pub(crate) sum: Option<u32>,
+    /// Share of that time that may be bad, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 50.0, value_parser = percent)]
+    pub(crate) exceed: f64,
+    /// How wide the bracket may be, in percent of its lower end [default: 2, with --quick 5]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) width: Option<f64>,
+    /// For CI: two of three trials decide a load, and the bracket is wider
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The most devices that are tried
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) most: u32,
+    /// How long the search may go on, in minutes; the best bracket by then is told
+    #[arg(long, value_name = "MIN", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) budget: u32,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+    /// The directory of all trials and of search.json, from which a search goes on that was broken off
+    /// [default: target/runs/TIME-SCENARIO]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The reference gateway's binary [default: din-gateway beside din, or along PATH]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gateway_binary: Option<PathBuf>,
+    /// How the pacing and receiving threads run, as far as this user may
+    #[arg(long, value_enum, default_value_t = Priority::RealTime)]
+    pub(crate) priority: Priority,
 }
 
 #[derive(Args)]

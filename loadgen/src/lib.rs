@@ -7,6 +7,7 @@
 
 pub mod afterwards;
 pub mod baseline;
+pub mod capacity_search;
 pub mod ci_outputs;
 mod codec_cost;
 pub mod collect;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use loadgen::capacity_search::Outcome;
 use loadgen::ci_outputs::CiOutputs;
 use loadgen::compare::{Plan, Side, Trial};
 use loadgen::doctor::text::text;
@@ -21,8 +22,11 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{colour, compare, fit, import, network_text, replay, starter, watch_page};
+use loadgen::{
+    capacity_search, colour, compare, fit, import, network_text, replay, starter, watch_page,
+};
 use measure::heard::HeardRecord;
+use measure::search::Goal;
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
@@ -31,7 +35,7 @@ use simnet::Preset;
 use cli::{
     CheckArgs, Cli, Command, CompareArgs, DoctorArgs, How, Import, ImportRunArgs, ListArgs,
     LogArgs, MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say,
-    WatchArgs,
+    SearchArgs, WatchArgs,
 };
 
 const BAD_INPUT: u8 = 2;
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         }
         Command::Run(args) => run_args(&args),
         Command::Replay(args) => replay(&args),
+        Command::Search(args) => search_capacity(&args),
         Command::Compare(args) => compare_sides(&args),
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
@@ -193,6 +198,59 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         print(&format!("\n{}", reports::replay::text(&original, &reproduced)));
     }
     Ok(told.done.record.exit_code)
+}
+
+/// The most devices that meet the limits.
+fn search_capacity(args: &SearchArgs) -> anyhow::Result<u8> {
+    let overrides = args.overrides.all();
+    let scenario = Scenario::load(&args.scenario, &overrides)?;
+    let [phase] = &scenario.phases[..] else {
+        anyhow::bail!(
+            "{} has {} phases: a search needs a scenario of one, whose devices it changes",
+            args.scenario.display(),
+            scenario.phases.len()
+        );
+    };
+    let goal = Goal {
+        sum_s: f64::from(args.sum.unwrap_or(if args.quick { 30 } else { 70 })),
+        exceed: args.exceed / 100.0,
+        width: args.width.unwrap_or(if args.quick { 5.0 } else { 2.0 }) / 100.0,
+        range: (1, args.most),
+    };
+    let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
+    let plan = capacity_search::Plan {
+        scenario: args.scenario.display().to_string(),
+        text: format!("{}\n{}", scenario.text, scenario.overrides.join("\n")),
+        goal,
+        estimate: phase.devices,
+        trial: Duration::from_secs(args.trial.into()),
+        seed: scenario.seed,
+        budget: Duration::from_secs(u64::from(args.budget) * 60),
+        out: out.clone(),
+    };
+    let run_trial = |devices: u32, seed: u64, out: &Path| {
+        let trial = [
+            format!("phase.0.devices={devices}"),
+            "phase.0.ramp=2s".to_owned(),
+            format!("phase.0.hold={}s", args.trial),
+            format!("seed={seed}"),
+        ];
+        let changes: Vec<String> = overrides.iter().cloned().chain(trial).collect();
+        let done = run(&RunRequest {
+            scenario: Scenario::load(&args.scenario, &changes)?,
+            target: args.target.clone(),
+            out: Some(out.to_owned()),
+            baseline: None,
+            gateway_binary: args.gateway_binary.clone(),
+            priority: args.priority.into(),
+            quiet: true,
+        })?;
+        Ok(Outcome::of(devices, &done.record))
+    };
+    let ended = capacity_search::search(&plan, run_trial, |line| print(&format!("{line}\n")))?;
+    let file = out.join(capacity_search::FILE);
+    print(&format!("\n{}\n  search         {}\n", ended.text(), file.display()));
+    Ok(ended.exit_code())
 }
 
 /// Two sides, in pairs.

@@ -92,8 +92,8 @@ impl RunDirectory {
     }
 }
 
-/// `path`, or with a number behind it where two runs started within a second.
-fn unused(path: &Path) -> PathBuf {
+/// `path`, or with a number behind it where there is something already.
+pub(crate) fn unused(path: &Path) -> PathBuf {
     let numbered = |n: u32| PathBuf::from(format!("{}-{n}", path.display()));
     let mut candidates = std::iter::once(path.to_owned()).chain((2..).map(numbered));
     candidates.find(|path| !path.exists()).expect("there are more numbers than runs")

@@ -8,7 +8,7 @@
 //! [`balance`] and [`scaling`] judge a pool: how evenly it shared its work, how it followed its load.
 //! [`playout`] is what a device would have played, and [`voice_quality`] what that is worth.
 //! [`heard`] compares what was heard of an incident with what is heard when it is played again.
-//! [`paired`] compares two settings by pairs of runs.
+//! [`paired`] compares two settings by pairs of runs, [`search`] looks for the most load that is met.
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
@@ -28,6 +28,7 @@ pub mod record;
 pub mod recorder;
 pub mod reordering;
 pub mod scaling;
+pub mod search;
 pub mod validity;
 pub mod voice_quality;
 

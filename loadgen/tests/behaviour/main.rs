@@ -26,5 +26,6 @@ mod replays;
 mod reports;
 mod runs;
 mod scenario_files;
+mod searches;
 mod starved;
 mod thresholds;
