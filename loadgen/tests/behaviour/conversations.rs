@@ -54,12 +54,8 @@ fn everybody_who_speaks_is_answered_and_who_is_silent_is_left_in_peace() {
     assert_eq!((count(&record, "frames_awaited"), count(&record, "frames_lost")), (0, 0));
     let (sent, counters) = (count(&record, "frames_sent"), &record["target"]["counters"]);
     assert_eq!(counters["frames_heard"].as_u64(), Some(sent), "{counters}");
-    // Each of the four who speak may hang up while a packet of the gateway's speech is on its way;
-    // before that none is missing.
     assert_eq!(count(&record, "speech_lost"), 0);
-    let spoken = counters["speech_frames"].as_u64().unwrap();
-    let on_its_way = spoken - count(&record, "speech_received");
-    assert!(spoken > 20 && on_its_way <= 4, "{spoken} spoken, {on_its_way} not received");
+    assert_eq!(counters["speech_frames"].as_u64(), Some(count(&record, "speech_received")));
     assert_eq!(count(&record, "integrity.decode_failed"), 0);
     assert_eq!(count(&record, "integrity.keystream_reuse"), 0);
     assert_eq!(record["metrics"]["effective_loss"]["devices"], 4);
