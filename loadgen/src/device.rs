@@ -288,11 +288,24 @@ async fn hold(
         call.media = None;
     });
     fleet.calls.over(Arc::clone(&media), fleet.clock.now());
-    fleet.listener.leave(Arc::clone(&media));
-    if lost {
-        return None;
-    }
-    match planned.ending {
+    let kept = if lost { None } else { part(fleet, planned.ending, all_sent, line, &media).await };
+    fleet.listener.leave(media);
+    kept
+}
+
+/// Ends the call in the way that was planned. Returns the line if it is kept.
+///
+/// A call is listened to until this is over: a gateway that is speaking goes on until it has read
+/// the goodbye, and once it closes the connection it has. Only one that gets `hello` at once may
+/// still speak into the call before.
+async fn part(
+    fleet: &Fleet,
+    ending: Ending,
+    all_sent: bool,
+    mut line: Line,
+    media: &Call,
+) -> Option<Line> {
+    match ending {
         Ending::Hello if all_sent => {
             line.say_goodbye();
             return Some(line);

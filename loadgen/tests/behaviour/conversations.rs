@@ -65,6 +65,18 @@ fn everybody_who_speaks_is_answered_and_who_is_silent_is_left_in_peace() {
     assert!(quiet[0].ends_with(",quiet,0,0,0,,,,,"), "{quiet:?}");
 }
 
+/// Forty devices hang up in the middle of a sentence: what the gateway says until it has read the
+/// goodbye is heard.
+#[test]
+fn who_is_spoken_to_listens_until_the_gateway_has_read_the_goodbye() {
+    let talk = TALK.replace("speak = \"300ms..600ms\"", "speak = \"30s\"");
+    let (record, _) = run(&talk.replace("devices = 5", "devices = 50"));
+    assert_eq!(count(&record, "speech_lost"), 0);
+    let said = record["target"]["counters"]["speech_frames"].as_u64().unwrap();
+    assert!(said > 0);
+    assert_eq!(count(&record, "speech_received"), said);
+}
+
 #[test]
 fn the_same_seed_says_the_same() {
     let said = |seed: u64| {
