@@ -59,6 +59,19 @@ export class Runs {
     return { out, child };
   }
 
+  /** A command about more than one run, and the directory of its page. */
+  study(command, ...args) {
+    const out = join(this.directory, command);
+    const how = ['search', 'compare'].includes(command) ? ['--priority', 'ordinary'] : [];
+    try {
+      execFileSync(DIN, [command, ...args, '--out', out, ...how], { stdio: 'pipe', timeout: 120_000 });
+    } catch (error) {
+      // What is not met or not known has a page as well.
+      if (![1, 4].includes(error.status)) throw error;
+    }
+    return out;
+  }
+
   report(name, ...directories) {
     const out = join(this.directory, name);
     execFileSync(DIN, ['report', ...directories, '--out', out], { stdio: 'pipe', timeout: 60_000 });

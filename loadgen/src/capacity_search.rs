@@ -1,31 +1,41 @@
-//! `din search`: the most devices with which a scenario meets its limits, by trials whose number and load
-//! [`measure::search`] decides.
+//! `din search`: the most devices with which a scenario meets its limits, or the value of another setting, by
+//! trials whose number and load [`measure::search`] decides.
 //!
-//! A trial is a run of the scenario's one phase with so many devices: 2 s of ramp, then the trial's length.
-//! It is bad when a threshold fails. A run that is INVALID says nothing and is done again; where it is
-//! INVALID [`TRIES`] times in a row, the host cannot bring that load, and the search ends there. All that
-//! is known is in `search.json` after each trial, from which a search that was broken off goes on.
+//! A trial is a run: of the scenario's one phase with so many devices, 2 s of ramp and then the trial's
+//! length; or of the scenario as it stands with the setting that its `[search]` names. It is bad when a
+//! threshold fails. A run that is INVALID says nothing and is done again; where it is INVALID [`TRIES`] times in
+//! a row, the host cannot bring that load, and the search ends there. All that is known is in `search.json`
+//! after each trial, from which a search that was broken off goes on.
+//!
+//! `trial` is what is kept of a run, `result` what is said of a search at the terminal, and `page` on its
+//! page.
 
-use std::fmt::Write as _;
+mod page;
+mod result;
+mod trial;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use measure::record::{RunRecord, ThresholdRecord, Verdict};
-use measure::search::{Account, Bracket, Goal, Search, Step};
-use measure::validity::State;
-use measure::{Metric, Statistic};
+use measure::search::{Goal, Search, Step};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::compare::INCONCLUSIVE;
 use crate::run_directory::unused;
+use crate::scenario::{Find, Sought};
+
+pub use page::study;
+pub use trial::{Basis, Outcome, Seen, Trial};
 
 /// The file's name in the directory of a search.
 pub const FILE: &str = "search.json";
 /// How often a trial is INVALID until the host is at its end.
 pub const TRIES: usize = 3;
+/// The version of the file's form.
+const FORMAT: u32 = 2;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -34,9 +44,11 @@ pub struct Plan {
     pub scenario: String,
     /// Its text and changes: a search of another one does not go on.
     pub text: String,
+    /// What is varied.
+    pub quantity: Quantity,
     /// What the search is after.
     pub goal: Goal,
-    /// Devices to begin with.
+    /// The value to begin with.
     pub estimate: u32,
     /// How long a trial is.
     pub trial: Duration,
@@ -44,38 +56,73 @@ pub struct Plan {
     pub seed: u64,
     /// How long the search may go on, this time.
     pub budget: Duration,
+    /// What a search of this is called with, for whoever does it again.
+    pub command: String,
     /// The directory of all of it.
     pub out: PathBuf,
 }
 
-/// One trial that counts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    /// Devices.
-    pub devices: u32,
-    /// Whether every threshold held.
-    pub good: bool,
-    /// Those that failed.
-    pub failed: Vec<String>,
-    /// Response latency, p99, in ms.
-    pub response_latency_p99_ms: Option<f64>,
-    /// Effective loss in %.
-    pub effective_loss_percent: Option<f64>,
-    /// Processor time of the gateway, mean, in % of one core; `None` of a foreign one.
-    pub gateway_cpu_percent: Option<f64>,
-    /// Largest memory of the gateway, in MiB.
-    pub gateway_rss_mib: Option<f64>,
-    /// Processor time of the generator, mean, in % of one core.
-    pub generator_cpu_percent: Option<f64>,
+/// What is varied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantity {
+    /// `devices`, or the key of another setting.
+    pub name: String,
+    /// What is written behind its number; empty for nothing.
+    pub unit: String,
+    /// The least and the most of it.
+    pub range: (u32, u32),
+    /// Whether less of it is harder, so that the fewest are looked for.
+    pub fewest: bool,
+}
+
+impl Quantity {
+    /// Devices, up to so many.
+    pub fn devices(most: u32) -> Self {
+        Self { name: "devices".to_owned(), unit: String::new(), range: (1, most), fewest: false }
+    }
+
+    /// How hard a value is, and which value is so hard: the same number, or the same as far from the other
+    /// end.
+    pub fn mirrored(&self, value: u32) -> u32 {
+        if self.fewest { self.range.0 + self.range.1 - value } else { value }
+    }
+
+    /// A value as people read it.
+    pub fn shown(&self, value: u32) -> String {
+        match &self.name[..] {
+            "devices" => format!("{value} devices"),
+            name => format!("{name} {value}{}", self.unit),
+        }
+    }
+}
+
+impl From<&Sought> for Quantity {
+    fn from(sought: &Sought) -> Self {
+        Self {
+            name: sought.vary.clone(),
+            unit: sought.unit.clone(),
+            range: sought.range,
+            fewest: sought.find == Find::Fewest,
+        }
+    }
 }
 
 /// A search as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kept {
     format: u32,
-    scenario: String,
+    /// The scenario's file.
+    pub scenario: String,
     text: String,
+    /// What is varied.
+    pub quantity: Quantity,
     trial_s: u64,
+    /// What does it again.
+    pub command: String,
+    /// The version of Din that began it.
+    pub din_version: String,
+    /// What is the same for all trials; empty before the first.
+    pub basis: Basis,
     search: Search,
     /// Every trial that counts, in its order.
     pub trials: Vec<Trial>,
@@ -90,7 +137,7 @@ pub enum End {
     Found,
     /// Its time was over.
     Budget,
-    /// The host cannot bring so many devices.
+    /// The host cannot bring this value.
     Host(u32),
     /// Somebody ended it.
     Interrupted,
@@ -105,47 +152,13 @@ pub struct Ended {
     pub end: End,
 }
 
-/// What a run came to.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// It counts.
-    Counts(Trial),
-    /// It says nothing.
-    Invalid,
-    /// Somebody ended it.
-    Interrupted,
-}
-
-impl Outcome {
-    /// Of a run with so many devices.
-    pub fn of(devices: u32, record: &RunRecord) -> Self {
-        match (record.exit_code, record.validity.state) {
-            (130, _) => Self::Interrupted,
-            (_, State::Invalid) => Self::Invalid,
-            _ => Self::Counts(Trial::of(devices, record)),
-        }
-    }
-}
-
-impl Trial {
-    fn of(devices: u32, record: &RunRecord) -> Self {
-        let number =
-            |metric: Metric, statistic| record.metrics.get(metric.name())?.number(statistic);
-        let failed = record.thresholds.iter().filter(|one| !one.ok && !one.warn);
-        Self {
-            devices,
-            good: record.verdict == Verdict::Pass,
-            failed: failed.map(ThresholdRecord::subject).collect(),
-            response_latency_p99_ms: number(
-                Metric::ResponseLatency,
-                Some(Statistic::Quantile(0.99)),
-            ),
-            effective_loss_percent: number(Metric::EffectiveLoss, None),
-            gateway_cpu_percent: number(Metric::GatewayCpu, Some(Statistic::Mean)),
-            gateway_rss_mib: number(Metric::GatewayRss, Some(Statistic::Max)),
-            generator_cpu_percent: number(Metric::GeneratorCpu, Some(Statistic::Mean)),
-        }
-    }
+/// Between what the wanted value lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The hardest value that meets the limits; `None`: not even the easiest.
+    pub met: Option<u32>,
+    /// The easiest value that does not; `None`: even the hardest does.
+    pub missed: Option<u32>,
 }
 
 impl Kept {
@@ -154,33 +167,57 @@ impl Kept {
     /// # Errors
     /// When another search is kept there, or it cannot be read.
     fn of(plan: &Plan) -> anyhow::Result<Self> {
-        let path = plan.out.join(FILE);
         let begun = Self {
-            format: 1,
+            format: FORMAT,
             scenario: plan.scenario.clone(),
             text: plan.text.clone(),
+            quantity: plan.quantity.clone(),
             trial_s: plan.trial.as_secs(),
-            search: Search::new(plan.goal, plan.estimate),
+            command: plan.command.clone(),
+            din_version: env!("CARGO_PKG_VERSION").to_owned(),
+            basis: Basis::default(),
+            search: Search::new(plan.goal, plan.quantity.mirrored(plan.estimate)),
             trials: Vec::new(),
             invalid: 0,
         };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(begun),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-        };
-        let kept: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no search of this Din", path.display()))?;
+        let path = plan.out.join(FILE);
+        if !path.exists() {
+            return Ok(begun);
+        }
+        let kept = Self::read(&path)?;
         anyhow::ensure!(
             kept.text == begun.text
                 && kept.trial_s == begun.trial_s
+                && kept.quantity == begun.quantity
                 && kept.search.is_after(&plan.goal),
             "{} is of another scenario, other changes or another goal: name another --out",
             path.display()
         );
         Ok(kept)
+    }
+
+    /// Reads a search's file, or the one in a search's directory.
+    ///
+    /// # Errors
+    /// When there is none, or it is none of this Din.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+        let shown = path.display();
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => anyhow::anyhow!(
+                "there is no {shown}: `din search SCENARIO --out DIR` leaves one in its directory"
+            ),
+            _ => anyhow::anyhow!("cannot read {shown}: {error}"),
+        })?;
+        let form: Value =
+            serde_json::from_str(&text).with_context(|| format!("{shown} is no search"))?;
+        let format = form.get("format").and_then(Value::as_u64);
+        anyhow::ensure!(
+            format == Some(FORMAT.into()),
+            "{shown} has format {}, this Din reads {FORMAT}: search again",
+            format.map_or("none".to_owned(), |format| format.to_string())
+        );
+        serde_json::from_value(form).with_context(|| format!("{shown} is no search of this Din"))
     }
 
     fn write(&self, out: &Path) -> anyhow::Result<()> {
@@ -190,9 +227,26 @@ impl Kept {
         let written = fs::write(&partial, json + "\n").and_then(|()| fs::rename(&partial, &path));
         written.with_context(|| format!("cannot write {}", path.display()))
     }
+
+    /// Between what the wanted value lies, as far as is known.
+    pub fn bounds(&self) -> Bounds {
+        let bracket = self.search.bracket();
+        let value = |load: u32| self.quantity.mirrored(load);
+        Bounds { met: bracket.lower.map(value), missed: bracket.upper.map(value) }
+    }
+
+    /// The trials at a value.
+    pub fn at(&self, value: u32) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().filter(move |trial| trial.value == value)
+    }
+
+    /// How sure a bound is, from 0 to 1.
+    pub fn confidence(&self, value: u32) -> Option<f64> {
+        self.search.confidence(self.quantity.mirrored(value), self.trial_s as f64)
+    }
 }
 
-/// Searches; `run` does one run with so many devices and a seed, into a directory.
+/// Searches; `run` does one run with a value and a seed, into a directory.
 ///
 /// # Errors
 /// What `run` says, or when what is known cannot be kept.
@@ -209,167 +263,43 @@ pub fn search(
     }
     let mut invalid_in_a_row = 0;
     let end = loop {
-        let devices = match kept.search.next() {
+        let load = match kept.search.next() {
             Step::Done(_) => break End::Found,
-            Step::Trial(devices) => devices,
+            Step::Trial(load) => load,
         };
         if began.elapsed() >= plan.budget {
             break End::Budget;
         }
+        let value = plan.quantity.mirrored(load);
         let number = kept.trials.len() + kept.invalid + 1;
         let seed = plan.seed.wrapping_add(kept.trials.len() as u64);
         // An interrupted trial has left its directory.
-        let out = unused(&plan.out.join(format!("trial-{number:03}-{devices}")));
-        let trial = match run(devices, seed, &out)? {
-            Outcome::Counts(trial) => trial,
+        let out = unused(&plan.out.join(format!("trial-{number:03}-{value}")));
+        let shown = plan.quantity.shown(value);
+        match run(value, seed, &out)? {
+            Outcome::Counts { trial, basis } => {
+                invalid_in_a_row = 0;
+                kept.search.trial(load, plan.trial.as_secs_f64(), trial.good);
+                told(&format!("{shown:>16}  {trial}"));
+                kept.trials.push(*trial);
+                if kept.trials.len() == 1 {
+                    kept.basis = basis;
+                }
+                kept.write(&plan.out)?;
+            }
             Outcome::Interrupted => break End::Interrupted,
             Outcome::Invalid => {
                 kept.invalid += 1;
                 kept.write(&plan.out)?;
                 invalid_in_a_row += 1;
-                told(&format!("{devices:>6} devices  INVALID: not the planned load"));
+                told(&format!("{shown:>16}  INVALID: not the planned load"));
                 if invalid_in_a_row == TRIES {
-                    break End::Host(devices);
+                    break End::Host(value);
                 }
-                continue;
             }
-        };
-        invalid_in_a_row = 0;
-        kept.search.trial(devices, plan.trial.as_secs_f64(), trial.good);
-        told(&line(&trial));
-        kept.trials.push(trial);
-        kept.write(&plan.out)?;
+        }
     };
     Ok(Ended { kept, end })
-}
-
-fn line(trial: &Trial) -> String {
-    let verdict =
-        if trial.good { "good".to_owned() } else { format!("bad: {}", trial.failed.join(", ")) };
-    let latency = trial.response_latency_p99_ms.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
-    format!("{:>6} devices  p99 {latency} ms  {verdict}", trial.devices)
-}
-
-impl Ended {
-    /// 0 with a bracket, 1 when not even the least load is met, 4 when it is not known, 130 when somebody
-    /// ended it.
-    pub fn exit_code(&self) -> u8 {
-        match (self.end, self.kept.search.bracket()) {
-            (End::Interrupted, _) => 130,
-            (End::Found, Bracket { lower: None, .. }) => 1,
-            (End::Found, Bracket { lower: Some(_), upper: Some(_) }) => 0,
-            _ => INCONCLUSIVE,
-        }
-    }
-
-    /// As people read it, ending in a line break.
-    pub fn text(&self) -> String {
-        let Kept { search, trials, invalid, scenario, .. } = &self.kept;
-        let bracket = search.bracket();
-        let mut out = String::new();
-        let shown = |devices: Option<u32>, none: &str| {
-            devices.map_or_else(|| none.to_owned(), |devices| devices.to_string())
-        };
-        // Writing to a String does not fail.
-        let _ = writeln!(
-            out,
-            "capacity   {} to {} devices of {scenario}",
-            shown(bracket.lower, "none"),
-            shown(bracket.upper, "more")
-        );
-        let why = match self.end {
-            End::Found => String::new(),
-            End::Budget => {
-                "its time was over: the bracket is not as narrow as was asked".to_owned()
-            }
-            End::Host(devices) => format!(
-                "this host cannot bring {devices} devices: {TRIES} runs in a row were INVALID"
-            ),
-            End::Interrupted => "interrupted: the same command goes on from here".to_owned(),
-        };
-        if !why.is_empty() {
-            let _ = writeln!(out, "           {why}");
-        }
-        for (label, devices) in [("met", bracket.lower), ("too much", bracket.upper)] {
-            let Some(devices) = devices else { continue };
-            let Account { good_s, bad_s } =
-                search.accounts().get(&devices).copied().unwrap_or_default();
-            let _ = writeln!(
-                out,
-                "{label:<10} {devices} devices: {good_s:.0} s of trials good, {bad_s:.0} s bad"
-            );
-        }
-        if let Some(limit) = bracket.upper.and_then(|upper| limiting(trials, upper)) {
-            let _ = writeln!(out, "limit      {limit}");
-        }
-        if let Some(lower) = bracket.lower {
-            write_headroom(&mut out, trials, lower);
-        }
-        let _ = writeln!(out, "trials     {} that count, {invalid} INVALID", trials.len());
-        write_curve(&mut out, trials);
-        out
-    }
-}
-
-/// The threshold that most of the bad trials at a load failed.
-fn limiting(trials: &[Trial], devices: u32) -> Option<String> {
-    let bad: Vec<&Trial> =
-        trials.iter().filter(|trial| trial.devices == devices && !trial.good).collect();
-    let all = bad.iter().flat_map(|trial| &trial.failed);
-    let failed_in =
-        |name: &str| bad.iter().filter(|trial| trial.failed.iter().any(|one| one == name)).count();
-    let most = all.max_by_key(|name| failed_in(name))?;
-    Some(format!("{most}, in {} of {} bad trials", failed_in(most), bad.len()))
-}
-
-fn mean(trials: &[&Trial], of: fn(&Trial) -> Option<f64>) -> Option<f64> {
-    let numbers: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
-    (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
-}
-
-fn write_headroom(out: &mut String, trials: &[Trial], devices: u32) {
-    let there: Vec<&Trial> = trials.iter().filter(|trial| trial.devices == devices).collect();
-    let cpu = mean(&there, |trial| trial.gateway_cpu_percent);
-    let memory = mean(&there, |trial| trial.gateway_rss_mib);
-    let (Some(cpu), Some(memory)) = (cpu, memory) else { return };
-    let of = |per: f64| f64::from(devices) / per.max(1e-9);
-    // Writing to a String does not fail.
-    let _ = writeln!(
-        out,
-        "gateway    {cpu:.0} % of one core and {memory:.0} MiB at {devices} devices: {:.0} devices a core, \
-         {:.0} a GiB",
-        of(cpu / 100.0),
-        of(memory / 1024.0)
-    );
-}
-
-fn write_curve(out: &mut String, trials: &[Trial]) {
-    let mut loads: Vec<u32> = trials.iter().map(|trial| trial.devices).collect();
-    loads.sort_unstable();
-    loads.dedup();
-    // Writing to a String does not fail.
-    let _ = writeln!(
-        out,
-        "\n{:>8}{:>8}{:>12}{:>8}{:>14}{:>12}{:>16}",
-        "devices", "trials", "p99 (ms)", "loss %", "gateway CPU %", "MiB", "generator CPU %"
-    );
-    for load in loads {
-        let there: Vec<&Trial> = trials.iter().filter(|trial| trial.devices == load).collect();
-        let shown = |of: fn(&Trial) -> Option<f64>, digits: usize| {
-            mean(&there, of).map_or("-".to_owned(), |number| format!("{number:.digits$}"))
-        };
-        let good = there.iter().filter(|trial| trial.good).count();
-        let _ = writeln!(
-            out,
-            "{load:>8}{:>8}{:>12}{:>8}{:>14}{:>12}{:>16}",
-            format!("{good}/{}", there.len()),
-            shown(|trial| trial.response_latency_p99_ms, 1),
-            shown(|trial| trial.effective_loss_percent, 2),
-            shown(|trial| trial.gateway_cpu_percent, 0),
-            shown(|trial| trial.gateway_rss_mib, 0),
-            shown(|trial| trial.generator_cpu_percent, 0),
-        );
-    }
 }
 
 #[cfg(test)]

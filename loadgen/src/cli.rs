@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadgen::compare;
 use loadgen::report_command::Format;
 use loadgen::starter;
+use loadgen::{baseline, judged};
 
 /// Load tests for voice gateways: devices that speak MQTT and stream encrypted Opus over UDP.
 #[derive(Parser)]
@@ -38,8 +38,15 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Search for the most devices with which a scenario meets its limits
     Search(SearchArgs),
+    /// Say how many workers so many devices need, from searches at several numbers of workers
+    Plan(PlanArgs),
     /// Run two settings, gateways or builds in pairs under the same load, and say whether B is better
     Compare(CompareArgs),
+    /// Keep records of runs to compare later runs with
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Show where the numbers of a scenario changed, over the runs of a directory
+    History(HistoryArgs),
     /// Show a run that goes on as a web page that changes each second
     Watch(WatchArgs),
     /// Write the report of a run again, or of several laid over each other
@@ -104,15 +111,17 @@ pub(crate) struct RunArgs {
 
 #[derive(Args)]
 pub(crate) struct SearchArgs {
-    /// The scenario file, of one phase: its devices are what the search begins with
+    /// The scenario file: of one phase, whose devices are what the search begins with; or with a [search]
+    /// that says which setting is varied
     pub(crate) scenario: PathBuf,
     /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
-    /// How long a trial is, in seconds, after 2 s in which devices arrive
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=3600))]
-    pub(crate) trial: u32,
-    /// Time of trials at one load that decides it, in seconds [default: 70, with --quick 30]
+    /// How long a trial is, in seconds, after 2 s in which devices arrive [default: 10; with a [search] as
+    /// long as the scenario]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(2..=3600))]
+    pub(crate) trial: Option<u32>,
+    /// Time of trials at one load that decides it, in seconds [default: of 7 trials, with --quick of 3]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(2..=36_000))]
     pub(crate) sum: Option<u32>,
     /// Share of that time that may be bad, in percent
@@ -124,9 +133,9 @@ pub(crate) struct SearchArgs {
     /// For CI: two of three trials decide a load, and the bracket is wider
     #[arg(long)]
     pub(crate) quick: bool,
-    /// The most devices that are tried
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub(crate) most: u32,
+    /// The most that is tried [default: 20000, or what the [search] says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) most: Option<u32>,
     /// How long the search may go on, in minutes; the best bracket by then is told
     #[arg(long, value_name = "MIN", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) budget: u32,
@@ -142,6 +151,71 @@ pub(crate) struct SearchArgs {
     /// How the pacing and receiving threads run, as far as this user may
     #[arg(long, value_enum, default_value_t = Priority::RealTime)]
     pub(crate) priority: Priority,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    /// Directories of searches of devices, each with another gateway.workers; 3 at least, 6 are better
+    #[arg(required = true, value_name = "SEARCH")]
+    pub(crate) searches: Vec<PathBuf>,
+    /// Plan for so many devices; may be given several times [default: a quarter, half, all and twice of what
+    /// was measured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) devices: Vec<u32>,
+    /// Print plan.json instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write plan.json and report.html into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Keep the record of a run, for thresholds such as "< 110% baseline" and for din history
+    Save {
+        /// The run's directory
+        run: PathBuf,
+        /// The name [default: the scenario's]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        /// The commit that was tested [default: what the environment of the run said, as `GITHUB_SHA` or
+        /// `CI_COMMIT_SHA`]
+        #[arg(long, value_name = "ID")]
+        commit: Option<String>,
+        /// The directory of baselines
+        #[arg(long = "in", value_name = "DIR", default_value = baseline::DIRECTORY)]
+        directory: PathBuf,
+        /// Take the place of one that has the name
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List what is kept
+    List {
+        /// The directory of baselines
+        #[arg(long = "in", value_name = "DIR", default_value = baseline::DIRECTORY)]
+        directory: PathBuf,
+    },
+    /// Show what one holds
+    Show {
+        /// Its name
+        name: String,
+        /// The directory of baselines
+        #[arg(long = "in", value_name = "DIR", default_value = baseline::DIRECTORY)]
+        directory: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct HistoryArgs {
+    /// A directory of run directories, or of what din baseline save keeps
+    pub(crate) directory: PathBuf,
+    /// The scenario, where there are runs of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Write report.html, with a plot of each number, into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -176,7 +250,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
     pub(crate) margin: f64,
     /// The number that decides [default: the first]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::builder::PossibleValuesParser::new(compare::judged_names()))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::builder::PossibleValuesParser::new(judged::names()))]
     pub(crate) metric: Option<String>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,

@@ -4,14 +4,19 @@
 //! Both runs of a pair have one seed, each pair another one. A run that is INVALID counts for nothing: its
 //! pair is run again, up to [`TRIES`] times.
 
+mod page;
+
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use measure::paired::{self, Better, FEWEST_PAIRS, Finding, Paired};
+use measure::paired::{self, FEWEST_PAIRS, Finding, Paired};
 use measure::record::{MetricMap, RunRecord};
 use measure::validity::State;
-use measure::{Metric, Statistic};
 use serde::Serialize;
+
+use crate::judged::{JUDGED, Judged};
+
+pub use page::study;
 
 /// The file's name in the directory of a comparison.
 pub const FILE: &str = "compare.json";
@@ -19,83 +24,6 @@ pub const FILE: &str = "compare.json";
 pub const TRIES: usize = 3;
 /// The exit code when not enough is known.
 pub const INCONCLUSIVE: u8 = 4;
-
-/// A number of a run that both sides are judged by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Judged {
-    metric: Metric,
-    statistic: Option<Statistic>,
-    name: &'static str,
-    unit: &'static str,
-    better: Better,
-    /// Added to both, where 0 is a good number: of one event, or of what hosts add.
-    floor: f64,
-}
-
-/// What is compared; the first decides.
-const JUDGED: [Judged; 7] = [
-    Judged {
-        metric: Metric::ResponseLatency,
-        statistic: Some(Statistic::Quantile(0.99)),
-        name: "response_latency.p99",
-        unit: "ms",
-        better: Better::Lower,
-        floor: 0.0,
-    },
-    Judged {
-        metric: Metric::ResponseLatency,
-        statistic: Some(Statistic::Quantile(0.5)),
-        name: "response_latency.p50",
-        unit: "ms",
-        better: Better::Lower,
-        floor: 0.0,
-    },
-    Judged {
-        metric: Metric::Rfc3550Jitter,
-        statistic: None,
-        name: "rfc3550_jitter",
-        unit: "ms",
-        better: Better::Lower,
-        floor: 0.1,
-    },
-    Judged {
-        metric: Metric::EffectiveLoss,
-        statistic: None,
-        name: "effective_loss",
-        unit: "%",
-        better: Better::Lower,
-        floor: 0.1,
-    },
-    Judged {
-        metric: Metric::StutterPerMinute,
-        statistic: None,
-        name: "stutter_per_minute",
-        unit: "",
-        better: Better::Lower,
-        floor: 0.1,
-    },
-    Judged {
-        metric: Metric::GatewayCpu,
-        statistic: Some(Statistic::Mean),
-        name: "gateway_cpu.mean",
-        unit: "% of one core",
-        better: Better::Lower,
-        floor: 0.5,
-    },
-    Judged {
-        metric: Metric::GatewayRss,
-        statistic: Some(Statistic::Max),
-        name: "gateway_rss.max",
-        unit: "MiB",
-        better: Better::Lower,
-        floor: 1.0,
-    },
-];
-
-/// The names of what is compared, the one that decides first.
-pub fn judged_names() -> Vec<&'static str> {
-    JUDGED.iter().map(|judged| judged.name).collect()
-}
 
 /// Which of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +113,8 @@ pub struct Comparison {
     pub margin: f64,
     /// Whether somebody ended it before all pairs were run.
     pub interrupted: bool,
+    /// Why a run could not be done, which ended it; what was found by then is kept.
+    pub failed: Option<String>,
     /// Number by number; the first decides.
     pub numbers: Vec<Compared>,
 }
@@ -192,8 +122,8 @@ pub struct Comparison {
 /// Runs the pairs; `run` does one run of a side with a seed, into a directory.
 ///
 /// # Errors
-/// What `run` says; pairs that were done are lost then but for their run directories.
-pub fn compare<E>(
+/// What `run` says of the first pair; once a pair is done, it is kept and told with what ended it.
+pub fn compare<E: fmt::Display>(
     plan: &Plan,
     sides: [String; 2],
     scenario: &Path,
@@ -201,7 +131,7 @@ pub fn compare<E>(
     mut told: impl FnMut(&str),
 ) -> Result<Comparison, E> {
     let mut pairs: Vec<(Trial, Trial)> = Vec::new();
-    let (mut invalid, mut interrupted) = (0, false);
+    let (mut invalid, mut interrupted, mut failed) = (0, false, None);
     'pairs: for pair in 0..plan.pairs {
         let seed = plan.seed.wrapping_add(pair as u64);
         // A B B A: whatever drifts is the same for both.
@@ -212,7 +142,15 @@ pub fn compare<E>(
                 let attempt =
                     if attempt == 1 { String::new() } else { format!("-again-{attempt}") };
                 let name = format!("pair-{:02}-{side}{attempt}", pair + 1);
-                let trial = run(side, seed, &plan.out.join(name))?;
+                let trial = match run(side, seed, &plan.out.join(name)) {
+                    Ok(trial) => trial,
+                    Err(error) if pairs.is_empty() => return Err(error),
+                    Err(error) => {
+                        // The whole chain of causes.
+                        failed = Some(format!("{error:#}"));
+                        break 'pairs;
+                    }
+                };
                 interrupted = trial.interrupted;
                 if interrupted {
                     break 'pairs;
@@ -245,26 +183,27 @@ pub fn compare<E>(
         invalid,
         margin: plan.margin,
         interrupted,
+        failed,
         numbers,
     })
 }
 
 fn line(number: usize, pair: &(Trial, Trial), decides: &str) -> String {
     let judged = JUDGED.iter().find(|judged| judged.name == decides).unwrap_or(&JUDGED[0]);
-    let shown = |trial| judged.of(trial).map_or("-".to_owned(), |number| format!("{number:.3}"));
+    let shown = |trial: &Trial| {
+        judged.of(&trial.metrics).map_or("-".to_owned(), |number| format!("{number:.3}"))
+    };
     let unit = judged.unit;
     format!("pair {number}: {} A {}, B {} {unit}", judged.name, shown(&pair.0), shown(&pair.1))
 }
 
 impl Judged {
-    fn of(&self, trial: &Trial) -> Option<f64> {
-        trial.metrics.get(self.metric.name())?.number(self.statistic)
-    }
-
     /// `None` where no run has it.
     fn compared(&self, pairs: &[(Trial, Trial)], plan: &Plan) -> Option<Compared> {
-        let numbers: Vec<(f64, f64)> =
-            pairs.iter().filter_map(|(a, b)| Some((self.of(a)?, self.of(b)?))).collect();
+        let numbers: Vec<(f64, f64)> = pairs
+            .iter()
+            .filter_map(|(a, b)| Some((self.of(&a.metrics)?, self.of(&b.metrics)?)))
+            .collect();
         if numbers.is_empty() && !pairs.is_empty() {
             return None;
         }
@@ -294,16 +233,59 @@ impl Judged {
     }
 }
 
+impl Compared {
+    /// Its name and unit.
+    fn label(&self) -> String {
+        format!("{} {}", self.name, self.unit).trim_end().to_owned()
+    }
+
+    /// The geometric means of both sides.
+    fn means(&self) -> (f64, f64) {
+        let mean = |side: fn(&(f64, f64)) -> f64| {
+            let sum: f64 = self.pairs.iter().map(|pair| side(pair).max(1e-9).ln()).sum();
+            (sum / self.pairs.len().max(1) as f64).exp()
+        };
+        (mean(|pair| pair.0), mean(|pair| pair.1))
+    }
+
+    fn shown_ratio(&self) -> String {
+        self.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
+    }
+
+    fn shown_interval(&self) -> String {
+        self.interval.map_or("-".to_owned(), |(low, high)| format!("{low:.3}–{high:.3}"))
+    }
+
+    fn shown_p(&self) -> String {
+        self.p.map_or("-".to_owned(), |(low, high)| format!("{:.4}", low.min(high)))
+    }
+}
+
 impl Comparison {
-    /// 0 when B is better or the same, 1 when it is worse, 4 when not enough is known, 130 when somebody
-    /// interrupted it.
+    /// 0 when B is better or the same, 1 when it is worse, 2 when a run could not be done, 4 when not enough is
+    /// known, 130 when somebody interrupted it.
     pub fn exit_code(&self) -> u8 {
         match self.numbers.first().map(|decides| &decides.finding[..]) {
+            _ if self.failed.is_some() => 2,
             _ if self.interrupted => 130,
             Some("better" | "same") => 0,
             Some("worse") => 1,
             _ => INCONCLUSIVE,
         }
+    }
+
+    /// What came of it, in one line.
+    pub fn answer(&self) -> String {
+        let Some(decides) = self.numbers.first() else { return "nothing was compared".to_owned() };
+        let Compared { name, finding, .. } = decides;
+        let more = match (&finding[..], decides.more_pairs) {
+            ("inconclusive", Some(more)) => {
+                format!(": about {more} pairs more would tell (--pairs {})", self.pairs + more)
+            }
+            ("inconclusive", None) => ": no number of pairs up to 500 would tell".to_owned(),
+            _ => String::new(),
+        };
+        format!("B is {finding} by {name}{more}")
     }
 
     /// As people read it, ending in a line break.
@@ -328,37 +310,20 @@ impl Comparison {
             "geometric means", "A", "B", "B / A", "95 % interval", "p"
         );
         for one in &self.numbers {
-            let mean = |side: fn(&(f64, f64)) -> f64| {
-                let sum: f64 = one.pairs.iter().map(|pair| side(pair).max(1e-9).ln()).sum();
-                (sum / one.pairs.len().max(1) as f64).exp()
-            };
-            let (a, b) = (mean(|pair| pair.0), mean(|pair| pair.1));
-            let ratio = one.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
-            let interval =
-                one.interval.map_or("-".to_owned(), |(low, high)| format!("{low:.3}–{high:.3}"));
-            let p = one.p.map_or("-".to_owned(), |(low, high)| format!("{:.4}", low.min(high)));
-            let label = format!("{} {}", one.name, one.unit);
+            let (a, b) = one.means();
+            let (label, ratio) = (one.label(), one.shown_ratio());
+            let (interval, p) = (one.shown_interval(), one.shown_p());
             let finding = &one.finding;
             let _ = writeln!(
                 out,
                 "{label:<32}{a:>10.3}{b:>10.3}{ratio:>8}  {interval:<14}{p:>8}  {finding}"
             );
         }
-        if let Some(decides) = self.numbers.first() {
-            let _ = write!(out, "\nB is {} by {}", decides.finding, decides.name);
-            let _ = match (&decides.finding[..], decides.more_pairs) {
-                ("inconclusive", Some(more)) => {
-                    writeln!(
-                        out,
-                        ": about {more} pairs more would tell (--pairs {})",
-                        self.pairs + more
-                    )
-                }
-                ("inconclusive", None) => {
-                    writeln!(out, ": no number of pairs up to 500 would tell")
-                }
-                _ => writeln!(out),
-            };
+        if !self.numbers.is_empty() {
+            let _ = writeln!(out, "\n{}", self.answer());
+        }
+        if let Some(why) = &self.failed {
+            let _ = writeln!(out, "it ended there, as a run could not be done: {why}");
         }
         if self.pairs < FEWEST_PAIRS {
             let _ = writeln!(out, "{FEWEST_PAIRS} pairs are the fewest that can tell a difference");

@@ -1,6 +1,7 @@
 //! `din`: the command line.
 
 mod cli;
+mod study_commands;
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
@@ -9,9 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use loadgen::capacity_search::Outcome;
 use loadgen::ci_outputs::CiOutputs;
-use loadgen::compare::{Plan, Side, Trial};
 use loadgen::doctor::text::text;
 use loadgen::doctor::{DoctorError, examine};
 use loadgen::library::Library;
@@ -22,20 +21,16 @@ use loadgen::run::{RunDone, RunError, RunRequest, run};
 use loadgen::run_directory;
 use loadgen::scenario::{Scenario, Setting, json_schema, suggestion};
 use loadgen::voice::Voices;
-use loadgen::{
-    capacity_search, colour, compare, fit, import, network_text, replay, starter, watch_page,
-};
+use loadgen::{colour, fit, import, network_text, replay, starter, watch_page};
 use measure::heard::HeardRecord;
-use measure::search::Goal;
 use reports::improvement;
 use reports::run_files::RunFiles;
 use reports::terminal::{self, Style};
 use simnet::Preset;
 
 use cli::{
-    CheckArgs, Cli, Command, CompareArgs, DoctorArgs, How, Import, ImportRunArgs, ListArgs,
-    LogArgs, MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say,
-    SearchArgs, WatchArgs,
+    CheckArgs, Cli, Command, DoctorArgs, How, Import, ImportRunArgs, ListArgs, LogArgs,
+    MahimahiArgs, NetworkArgs, NewArgs, PcapArgs, ReplayArgs, ReportArgs, RunArgs, Say, WatchArgs,
 };
 
 const BAD_INPUT: u8 = 2;
@@ -52,8 +47,11 @@ fn main() -> ExitCode {
         }
         Command::Run(args) => run_args(&args),
         Command::Replay(args) => replay(&args),
-        Command::Search(args) => search_capacity(&args),
-        Command::Compare(args) => compare_sides(&args),
+        Command::Search(args) => study_commands::search(&args),
+        Command::Plan(args) => study_commands::plan(&args),
+        Command::Baseline(command) => study_commands::baselines(&command),
+        Command::History(args) => study_commands::history(&args),
+        Command::Compare(args) => study_commands::compare(&args),
         Command::Watch(args) => watch(&args),
         Command::Report(args) => report(&args),
         Command::Network(args) => network(&args),
@@ -198,138 +196,6 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         print(&format!("\n{}", reports::replay::text(&original, &reproduced)));
     }
     Ok(told.done.record.exit_code)
-}
-
-/// The most devices that meet the limits.
-fn search_capacity(args: &SearchArgs) -> anyhow::Result<u8> {
-    let overrides = args.overrides.all();
-    let scenario = Scenario::load(&args.scenario, &overrides)?;
-    let [phase] = &scenario.phases[..] else {
-        anyhow::bail!(
-            "{} has {} phases: a search needs a scenario of one, whose devices it changes",
-            args.scenario.display(),
-            scenario.phases.len()
-        );
-    };
-    let goal = Goal {
-        sum_s: f64::from(args.sum.unwrap_or(if args.quick { 30 } else { 70 })),
-        exceed: args.exceed / 100.0,
-        width: args.width.unwrap_or(if args.quick { 5.0 } else { 2.0 }) / 100.0,
-        range: (1, args.most),
-    };
-    let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
-    let plan = capacity_search::Plan {
-        scenario: args.scenario.display().to_string(),
-        text: format!("{}\n{}", scenario.text, scenario.overrides.join("\n")),
-        goal,
-        estimate: phase.devices,
-        trial: Duration::from_secs(args.trial.into()),
-        seed: scenario.seed,
-        budget: Duration::from_secs(u64::from(args.budget) * 60),
-        out: out.clone(),
-    };
-    let run_trial = |devices: u32, seed: u64, out: &Path| {
-        let trial = [
-            format!("phase.0.devices={devices}"),
-            "phase.0.ramp=2s".to_owned(),
-            format!("phase.0.hold={}s", args.trial),
-            format!("seed={seed}"),
-        ];
-        let changes: Vec<String> = overrides.iter().cloned().chain(trial).collect();
-        let done = run(&RunRequest {
-            scenario: Scenario::load(&args.scenario, &changes)?,
-            target: args.target.clone(),
-            out: Some(out.to_owned()),
-            baseline: None,
-            gateway_binary: args.gateway_binary.clone(),
-            priority: args.priority.into(),
-            quiet: true,
-        })?;
-        Ok(Outcome::of(devices, &done.record))
-    };
-    let ended = capacity_search::search(&plan, run_trial, |line| print(&format!("{line}\n")))?;
-    let file = out.join(capacity_search::FILE);
-    print(&format!("\n{}\n  search         {}\n", ended.text(), file.display()));
-    Ok(ended.exit_code())
-}
-
-/// Two sides, in pairs.
-fn compare_sides(args: &CompareArgs) -> anyhow::Result<u8> {
-    let overrides = args.overrides.all();
-    let load = |side, seed: Option<u64>| {
-        let (own, setting) = match side {
-            Side::A if args.before => (&args.a, Setting::Before),
-            Side::A => (&args.a, Setting::AsWritten),
-            Side::B => (&args.b, Setting::AsWritten),
-        };
-        let seed = seed.map(|seed| format!("seed={seed}"));
-        let changes: Vec<String> = overrides.iter().chain(own).cloned().chain(seed).collect();
-        Scenario::load_as(&args.scenario, &changes, setting)
-    };
-    let gateway = |side| match side {
-        Side::A => (args.a_target.clone(), args.gateway_binary_a.clone()),
-        Side::B => (args.b_target.clone(), args.gateway_binary_b.clone()),
-    };
-    let seeds = args.a.iter().chain(&args.b).find(|change| change.trim().starts_with("seed"));
-    if let Some(change) = seeds {
-        anyhow::bail!(
-            "`{change}`: both sides of a pair have one seed; --seed N says the first pair's"
-        );
-    }
-    // Both are read before either runs.
-    let [a, b] = [Side::A, Side::B].map(|side| load(side, None));
-    let (a, b) = (a?, b?);
-    let said = |side, scenario: &Scenario| {
-        let (target, binary) = gateway(side);
-        let binary = binary.map(|binary| binary.display().to_string());
-        let all = scenario.overrides.iter().cloned().chain(target).chain(binary);
-        let all = all.collect::<Vec<_>>().join(", ");
-        if all.is_empty() { "as the scenario says".to_owned() } else { all }
-    };
-    let sides = [said(Side::A, &a), said(Side::B, &b)];
-    anyhow::ensure!(
-        sides[0] != sides[1] || args.before,
-        "A and B are the same: say what is different, for example --b gateway.workers=4, or --before"
-    );
-    let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
-    let names = compare::judged_names();
-    let decides = args.metric.as_deref().unwrap_or(names[0]);
-    let plan = Plan {
-        pairs: args.pairs as usize,
-        margin: args.margin / 100.0,
-        decides: names.into_iter().find(|name| *name == decides).expect("clap has checked it"),
-        seed: a.seed,
-        out: out.clone(),
-    };
-    let run_side = |side, seed, out: &Path| -> anyhow::Result<Trial> {
-        let (target, gateway_binary) = gateway(side);
-        let done = run(&RunRequest {
-            scenario: load(side, Some(seed))?,
-            target,
-            out: Some(out.to_owned()),
-            baseline: None,
-            gateway_binary,
-            priority: args.priority.into(),
-            quiet: true,
-        })?;
-        Ok(done.record.into())
-    };
-    let told = |line: &str| {
-        if !args.json {
-            print(&format!("{line}\n"));
-        }
-    };
-    let comparison = compare::compare(&plan, sides, &args.scenario, run_side, told)?;
-    let json = serde_json::to_string_pretty(&comparison).context("cannot write the comparison")?;
-    let file = out.join(compare::FILE);
-    std::fs::write(&file, format!("{json}\n"))
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    if args.json {
-        print(&(json + "\n"));
-    } else {
-        print(&format!("\n{}\n  comparison     {}\n", comparison.text(), file.display()));
-    }
-    Ok(comparison.exit_code())
 }
 
 /// A run that is asked for.

@@ -11,7 +11,7 @@ use reports::run_files::{RunFiles, RunFilesError};
 use reports::{junit, markdown, page};
 
 /// The report of a run, in its directory.
-pub const PAGE: &str = "report.html";
+pub const PAGE: &str = reports::study::PAGE;
 /// The summary of a run, in its directory.
 pub const SUMMARY: &str = "report.md";
 /// Plots and their numbers, in a directory of their own.

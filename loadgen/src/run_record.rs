@@ -13,7 +13,7 @@ use platform::Host;
 use serde_json::{Value, json};
 
 use crate::afterwards;
-use crate::baseline::Baseline;
+use crate::baseline::{self, Baseline};
 use crate::collect::{Collected, millis};
 use crate::experience;
 use crate::histogram_log;
@@ -66,13 +66,16 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         integrity_samples: samples,
         ..evidence(scenario, &performed)
     });
-    let warnings = warnings::of(&scenario.thresholds, &noise_floor);
+    let host = host();
+    let mut warnings = warnings::of(&scenario.thresholds, &noise_floor);
+    warnings.extend(baseline.and_then(|baseline| baseline.is_of_another_host(&host)));
     let interrupted = matches!(performed.ended_early, Some(EndedEarly::Interrupted(_)));
     let record = RunRecord {
         format: FORMAT,
         din_version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_unix_s: started_unix_s,
         duration_ms: millis(performed.duration),
+        commit: baseline::commit(|name| std::env::var(name).ok()),
         scenario: ScenarioRecord {
             name: scenario.name.clone(),
             file: Some(scenario.path.display().to_string()),
@@ -83,7 +86,7 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
         },
         seed: scenario.seed,
         target: target(&performed),
-        host: host(),
+        host,
         versions: versions(&performed),
         exit_code: exit_code(interrupted, validity.state, verdict),
         validity,

@@ -12,8 +12,10 @@
 //! Nothing here knows a socket, a clock or another crate of ours.
 
 pub mod balance;
+pub mod change_points;
 pub mod gateway_record;
 pub mod heard;
+pub mod host;
 pub mod interval_log;
 pub mod jitter;
 pub mod loss;
@@ -27,6 +29,7 @@ pub mod progress_record;
 pub mod record;
 pub mod recorder;
 pub mod reordering;
+pub mod scalability;
 pub mod scaling;
 pub mod search;
 pub mod validity;

@@ -27,6 +27,10 @@ pub struct RunRecord {
     pub started_at_unix_s: u64,
     /// From the start to the end of the drain.
     pub duration_ms: f64,
+    /// The commit that was tested, where the environment or `din baseline save --commit` says; `null` where it
+    /// is not known, and in older records.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// What was asked.
     pub scenario: ScenarioRecord,
     /// Where all random choices came from.

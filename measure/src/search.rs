@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use statrs::function::beta::beta_reg;
 
 /// What a search is after.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +109,23 @@ impl Search {
         &self.accounts
     }
 
+    /// How sure it is that no more, or that more, than the share that may be bad is bad at a load that is a
+    /// bound: of all true shares between 0 and 1, each as likely at first (Bayes and Laplace), those that are on
+    /// the right side after its trials, each `trial_s` long. `None` of a load that is undecided.
+    pub fn confidence(&self, load: u32, trial_s: f64) -> Option<f64> {
+        let Account { good_s, bad_s } = self.accounts.get(&load).copied().unwrap_or_default();
+        let within = beta_reg(
+            bad_s / trial_s + 1.0,
+            good_s / trial_s + 1.0,
+            self.goal.exceed.clamp(0.0, 1.0),
+        );
+        match self.bound(load) {
+            Bound::Lower => Some(within),
+            Bound::Upper => Some(1.0 - within),
+            Bound::Undecided => None,
+        }
+    }
+
     /// Between what the capacity lies, as far as is known.
     pub fn bracket(&self) -> Bracket {
         let is =
@@ -124,7 +142,7 @@ impl Search {
         let load = match bracket {
             Bracket { lower: None, upper: None } => self.estimate,
             Bracket { lower: Some(lower), upper: None } if lower < most => {
-                lower.saturating_mul(2).min(most)
+                lower.saturating_mul(2).max(lower + 1).min(most)
             }
             Bracket { lower: None, upper: Some(upper) } if upper > least => (upper / 2).max(least),
             Bracket { lower: Some(lower), upper: Some(upper) } if !self.is_narrow(lower, upper) => {
@@ -265,5 +283,32 @@ mod tests {
             assert_eq!(search.bound(50), bound);
         }
         assert_eq!(search.bound(51), Bound::Undecided, "never tried");
+    }
+
+    #[test]
+    fn more_trials_are_surer() {
+        let sure = |good: u32, bad: u32| {
+            let mut search = Search::new(GOAL, 50);
+            (0..good).for_each(|_| search.trial(50, TRIAL_S, true));
+            (0..bad).for_each(|_| search.trial(50, TRIAL_S, false));
+            search.confidence(50, TRIAL_S)
+        };
+        assert_eq!((sure(3, 0), sure(0, 0)), (None, None), "not decided");
+        for (good, bad, share) in [(4, 0, 0.968_75), (0, 4, 0.968_75), (4, 3, 0.636_718_75)] {
+            let seen = sure(good, bad).unwrap();
+            assert!((seen - share).abs() < 1e-9, "{good} and {bad}: {seen}");
+        }
+    }
+
+    #[test]
+    fn a_range_may_begin_at_nothing() {
+        let mut search = Search::new(Goal { range: (0, 10), ..GOAL }, 0);
+        let bracket = loop {
+            match search.next() {
+                Step::Done(bracket) => break bracket,
+                Step::Trial(load) => search.trial(load, TRIAL_S, load <= 6),
+            }
+        };
+        assert_eq!((bracket.lower, bracket.upper), (Some(6), Some(7)));
     }
 }

@@ -14,6 +14,7 @@ pub mod page;
 pub mod plot;
 pub mod replay;
 pub mod run_files;
+pub mod study;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -119,6 +119,7 @@ fn so_far(progress: &ProgressRecord) -> RunRecord {
         format: FORMAT,
         din_version: String::new(),
         started_at_unix_s: 0,
+        commit: None,
         duration_ms: progress.length_ms,
         scenario: ScenarioRecord {
             name: progress.scenario.clone(),

@@ -15,10 +15,10 @@ use crate::figures::verdict;
 use crate::run_files::RunFiles;
 
 const STYLE: &str = include_str!("page/style.css");
-const SCRIPT: &str = include_str!("page/script.js");
+pub(crate) const SCRIPT: &str = include_str!("page/script.js");
 
 /// What may be loaded from a report: nothing.
-const POLICY: &str =
+pub(crate) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
 /// The page of one run, or of several laid over each other.

@@ -1,31 +1,134 @@
 use super::*;
+use crate::compare::INCONCLUSIVE;
 
 fn plan(out: &Path) -> Plan {
     Plan {
         scenario: "test.toml".to_owned(),
         text: "text".to_owned(),
+        quantity: Quantity::devices(1000),
         goal: Goal { sum_s: 30.0, exceed: 0.5, width: 0.05, range: (1, 1000) },
         estimate: 30,
         trial: Duration::from_secs(10),
         seed: 7,
         budget: Duration::from_mins(1),
+        command: "din search test.toml".to_owned(),
         out: out.to_owned(),
     }
+}
+
+/// What a trial came to on a host of 4 cores.
+fn counts(trial: Trial) -> Outcome {
+    let host = [("cores".to_owned(), 4.into()), ("memory_mib".to_owned(), 8192.into())];
+    let limits = vec![("response_latency.p99".to_owned(), "< 25ms".to_owned(), Some(25.0))];
+    Outcome::Counts { trial: Box::new(trial), basis: Basis { host: host.into(), limits } }
 }
 
 /// A gateway that carries 100 devices.
 fn hundred(devices: u32) -> Outcome {
     let good = devices <= 100;
-    Outcome::Counts(Trial {
-        devices,
+    let failed = if good { Vec::new() } else { vec!["response_latency.p99".to_owned()] };
+    counts(Trial {
+        value: devices,
         good,
-        failed: if good { Vec::new() } else { vec!["response_latency.p99".to_owned()] },
-        response_latency_p99_ms: Some(f64::from(devices) / 4.0),
-        effective_loss_percent: Some(0.0),
-        gateway_cpu_percent: Some(f64::from(devices)),
-        gateway_rss_mib: Some(50.0),
-        generator_cpu_percent: Some(20.0),
+        failed,
+        worst_group: (!good).then(|| "far".to_owned()),
+        directory: format!("trial-001-{devices}"),
+        seen: Seen {
+            devices,
+            response_latency_p99_ms: Some(f64::from(devices) / 4.0),
+            effective_loss_percent: Some(0.0),
+            gateway_cpu_percent: Some(f64::from(devices)),
+            gateway_rss_mib: Some(50.0),
+            generator_cpu_percent: Some(20.0),
+            ..Seen::default()
+        },
     })
+}
+
+/// A gateway that needs 5 workers.
+fn needs_five(workers: u32) -> Outcome {
+    let good = workers >= 5;
+    let failed = if good { Vec::new() } else { vec!["frames_lost".to_owned()] };
+    counts(Trial { value: workers, good, failed, ..Trial::default() })
+}
+
+#[test]
+fn the_fewest_that_meet_the_limits_are_found() {
+    for estimate in [1, 4, 5, 64] {
+        let directory = tempfile::tempdir().unwrap();
+        let quantity = Quantity {
+            name: "gateway.workers".to_owned(),
+            unit: String::new(),
+            range: (1, 64),
+            fewest: true,
+        };
+        let goal = Goal { sum_s: 30.0, exceed: 0.5, width: 0.0, range: (1, 64) };
+        let plan = Plan { quantity, goal, estimate, ..plan(directory.path()) };
+        let ended = search(&plan, |workers, _, _: &Path| Ok(needs_five(workers)), |_| {}).unwrap();
+        assert_eq!(ended.kept.bounds(), Bounds { met: Some(5), missed: Some(4) }, "{estimate}");
+        assert_eq!(ended.exit_code(), 0);
+        let text = ended.text();
+        assert!(text.contains("capacity   5 to 4 gateway.workers of test.toml"), "{text}");
+        assert!(!text.contains("knee"), "{text}");
+    }
+}
+
+#[test]
+fn the_page_tells_what_the_terminal_tells() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |devices, _, _: &Path| Ok(hundred(devices));
+    let ended = search(&plan(directory.path()), run, |_| {}).unwrap();
+    let page = study(&ended).page();
+    for said in [
+        "<span class=\"badge good\">100 devices</span>",
+        "worst for group far",
+        "<figure id=\"latency\"",
+        "response_latency.p99 &lt; 25ms",
+        "din search test.toml",
+    ] {
+        assert!(page.contains(said), "{said} is missing in\n{page}");
+    }
+    // A search without a trial is no answer.
+    let nothing = Plan { budget: Duration::ZERO, ..plan(&directory.path().join("none")) };
+    let ended = search(&nothing, |_, _, _: &Path| unreachable!(), |_| {}).unwrap();
+    assert!(study(&ended).page().contains("NOT KNOWN"));
+}
+
+#[test]
+fn the_knee_is_where_latency_begins_to_rise() {
+    let directory = tempfile::tempdir().unwrap();
+    let queueing = |devices: u32, _, _: &Path| {
+        let outcome = hundred(devices);
+        let Outcome::Counts { mut trial, basis } = outcome else { unreachable!() };
+        let over = f64::from(devices.saturating_sub(90));
+        trial.seen.response_latency_p99_ms = Some(5.0 + over * over);
+        Ok(Outcome::Counts { trial, basis })
+    };
+    let ended = search(&plan(directory.path()), queueing, |_| {}).unwrap();
+    let text = ended.text();
+    assert!(
+        text.contains("knee       100 devices") || text.contains("knee       84 devices"),
+        "{text}"
+    );
+    // What rises evenly has none.
+    let even = tempfile::tempdir().unwrap();
+    let run = |devices, _, _: &Path| Ok(hundred(devices));
+    let text = search(&plan(even.path()), run, |_| {}).unwrap().text();
+    assert!(!text.contains("knee"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_search_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    let read = || format!("{:#}", Kept::read(directory.path()).unwrap_err());
+    assert!(read().contains("there is no"), "{}", read());
+    for (text, said) in
+        [("{", "is no search"), ("{\"format\": 1}", "this Din reads 2"), ("[]", "format none")]
+    {
+        fs::write(&path, text).unwrap();
+        assert!(read().contains(said), "{}", read());
+    }
 }
 
 #[test]
@@ -58,7 +161,7 @@ fn a_search_that_is_interrupted_anywhere_ends_as_one_that_is_not() {
         let ended = search(&plan, interrupted, |_| {}).unwrap();
         assert_eq!((ended.end, ended.exit_code()), (End::Interrupted, 130));
         let ended = search(&plan, |devices, _, _: &Path| Ok(hundred(devices)), |_| {}).unwrap();
-        assert_eq!(ended.kept.search.bracket(), found.kept.search.bracket());
+        assert_eq!(ended.kept.bounds(), found.kept.bounds());
         assert_eq!(ended.kept.trials, found.kept.trials);
     }
 }

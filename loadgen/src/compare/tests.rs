@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 
+use measure::Metric;
 use measure::record::Measurements;
 
 use super::*;
@@ -87,4 +88,45 @@ fn what_was_run_before_an_interruption_is_told() {
         ..a_quarter_less(side, seed, number)
     });
     assert_eq!((runs.len(), comparison.pairs, comparison.exit_code()), (5, 2, 130));
+}
+
+#[test]
+fn pairs_that_were_done_outlive_a_run_that_cannot_be() {
+    let failing_at = |pair: &'static str| {
+        compare(
+            &PLAN(7),
+            ["workers=2".to_owned(), "workers=4".to_owned()],
+            Path::new("test.toml"),
+            |side, seed, out: &Path| {
+                let fails = out.to_string_lossy().contains(pair);
+                if fails { Err("no such gateway") } else { Ok(a_quarter_less(side, seed, 0)) }
+            },
+            |_| {},
+        )
+    };
+    let comparison = failing_at("pair-03").unwrap();
+    assert_eq!((comparison.pairs, comparison.exit_code()), (2, 2));
+    assert!(
+        comparison.text().contains("could not be done: no such gateway"),
+        "{}",
+        comparison.text()
+    );
+    assert_eq!(failing_at("pair-01").unwrap_err(), "no such gateway");
+}
+
+#[test]
+fn the_page_tells_what_the_terminal_tells() {
+    let (_, comparison) = compared(7, a_quarter_less);
+    let page = study(&comparison, "din compare test.toml --b workers=4".to_owned()).page();
+    for said in [
+        "<span class=\"badge good\">B IS BETTER</span>",
+        "<dt>B</dt><dd>workers=4</dd>",
+        "<figure id=\"pairs-0\"",
+        "<th scope=\"row\">response_latency.p99 ms</th>",
+        "din compare test.toml --b workers=4",
+    ] {
+        assert!(page.contains(said), "{said} is missing in\n{page}");
+    }
+    let (_, few) = compared(3, a_quarter_less);
+    assert!(study(&few, String::new()).page().contains("badge warn\">B IS INCONCLUSIVE"));
 }

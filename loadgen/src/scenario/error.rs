@@ -93,6 +93,19 @@ impl ScenarioError {
         Self { help: self.help, ..Self::at(path, text, span, message) }
     }
 
+    /// The file is right, and what a search would make of it is not.
+    pub(super) fn caused_by_search(
+        self,
+        path: &Path,
+        text: &str,
+        span: Range<usize>,
+        set: &str,
+    ) -> Self {
+        let message = format!("the search tries {set}: {}", self.message);
+        let help = self.help.unwrap_or_else(|| "see its vary, least, most and unit".to_owned());
+        Self::at(path, text, span, message).with_help(help)
+    }
+
     /// Somebody asked for what there was before.
     pub(super) fn no_before(path: &Path) -> Self {
         let help = "write what was different then, for example [before] with \

@@ -43,6 +43,7 @@ use super::error::{line_of, suggestion};
 use super::gateway::GatewayTable;
 use super::generator::GeneratorTable;
 use super::phase::{self, PhaseTable};
+use super::sought::{SearchTable, Sought};
 use super::threshold::{ErrorPlace, ThresholdTable};
 use super::values::Seed;
 use super::{Backend, MAX_CALLS, MAX_DEVICES, MAX_SPAN, Phase, Scenario, ScenarioError, Threshold};
@@ -96,6 +97,9 @@ pub(super) struct File {
     /// laid over this one by `din run --before` and `--both`.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     before: Option<Spanned<Table>>,
+    /// What `din search` varies, where that is not the number of devices.
+    #[schemars(with = "Option<SearchTable>")]
+    search: Option<Spanned<SearchTable>>,
     /// What must hold: `"[scope.]metric[.statistic]" = "limit"`.
     #[serde(default)]
     #[schemars(schema_with = "super::schema::thresholds")]
@@ -142,6 +146,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
     let gateway = file.gateway.checked(path, &text, file.seed.0)?;
     let backend = gateway.backend.unwrap_or(Backend::Echo);
     let before = file.before.as_ref().map(|table| Before::read(path, &text, table)).transpose()?;
+    let search = file.search.map(|table| Sought::read(path, &text, table)).transpose()?;
     let devices = devices::devices(path, &text, file.devices, file.group, backend)?;
     let names: Vec<&str> = devices.groups.iter().map(|one| &*one.name).collect();
     if let Some(wrong) = for_groups.iter().find(|one| !names.contains(&one.get_ref().as_str())) {
@@ -164,6 +169,7 @@ pub(super) fn parse(path: &Path, text: String) -> Result<Scenario, ScenarioError
         most_devices,
         thresholds,
         before,
+        search,
         drain: file.drain.0,
         text,
         overrides: Vec::new(),

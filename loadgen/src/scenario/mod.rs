@@ -18,6 +18,7 @@ mod overrides;
 mod phase;
 mod quantiles;
 mod schema;
+mod sought;
 mod talk;
 mod threshold;
 mod time_distribution;
@@ -47,6 +48,7 @@ pub use gateway::{
 pub use network::{Network, networks, read_trace};
 pub use phase::{Arrivals, Churn, Ending, Phase, Rate, Spacing, Wave};
 pub use schema::json_schema;
+pub use sought::{Find, Sought};
 pub use talk::{Talk, Turns};
 pub use threshold::{Comparison, Limit, Reference, Scope, Threshold, Window};
 pub use time_distribution::TimeDistribution;
@@ -98,6 +100,8 @@ pub struct Scenario {
     pub thresholds: Vec<Threshold>,
     /// What was different before the incident that it shows was mended.
     pub before: Option<Before>,
+    /// What a search varies, where that is not the number of devices of the only phase.
+    pub search: Option<Sought>,
     /// How long answers are awaited after the last frame before a frame counts as lost.
     pub drain: Duration,
     /// How many devices take part, which follows from the phases.
@@ -250,6 +254,9 @@ impl Scenario {
             }
         }
         let before = scenario.check_before(path, &text)?;
+        if let Some(search) = &scenario.search {
+            search.check(path, &text)?;
+        }
         let (changed, mut changes) = match (setting, before, &scenario.before) {
             (Setting::AsWritten, ..) => (text.clone(), Vec::new()),
             (Setting::Before, Some(before), Some(said)) => (before, said.changes.clone()),

@@ -118,6 +118,12 @@ const GATES: &[Gate] = &[
         fails: &["sessions_opened", "sessions_failed"],
     },
     Gate {
+        scenario: "capacity",
+        short: &["phase.talk.devices=6", "phase.talk.ramp=0s", "phase.talk.hold=3s"],
+        broken: &["gateway.faults.dropped_replies=10%"],
+        fails: &["effective_loss"],
+    },
+    Gate {
         scenario: "capacity-table",
         short: &[
             "phase.devices-15.hold=1500ms",

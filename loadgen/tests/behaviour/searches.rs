@@ -28,6 +28,15 @@ fn a_search_goes_on_where_it_was_broken_off() {
     };
     let (lower, upper) = capacity(&found.stdout);
     assert!((3..=6).contains(&lower) && lower < upper && upper <= 8, "{}", found.stdout);
+    assert!(bench.path("found/report.html").exists());
+    // Its trials are runs like any other.
+    let history = end(bench.din(&["history", "found", "--out", "history"]));
+    assert_eq!(history.code, Some(0), "{}", history.stderr);
+    assert!(history.stdout.contains("caution: the scenario or its changes were others"));
+    assert!(bench.path("history/report.html").exists());
+    let plan = end(bench.din(&["plan", "found", "found", "found"]));
+    assert_eq!(plan.code, Some(2));
+    assert!(plan.stderr.contains("3 numbers of workers are the fewest"), "{}", plan.stderr);
     // Nothing is left to do.
     let again = search(&[]);
     assert!(again.stdout.contains("going on after"), "{}", again.stdout);
@@ -36,6 +45,28 @@ fn a_search_goes_on_where_it_was_broken_off() {
     let other = search(&["--set", "gateway.workers=2"]);
     assert_eq!(other.code, Some(2));
     assert!(other.stderr.contains("name another --out"), "{}", other.stderr);
+}
+
+/// Twelve devices keep 2.4 such workers busy.
+#[test]
+fn the_fewest_workers_are_searched_where_the_scenario_says_so() {
+    let fewest = SCENARIO.replace("devices = 3", "devices = 12").replace(
+        "[[phase]]",
+        "[search]\nvary = \"gateway.workers\"\nfind = \"fewest\"\nfrom = 5\nmost = 8\n[[phase]]",
+    );
+    let bench = Bench::new(&fewest);
+    let search = ["search", "test.toml", "--sum", "4", "--out", "found"];
+    let found = end(bench.din(&search));
+    assert_eq!(found.code, Some(0), "{}{}", found.stdout, found.stderr);
+    let line = found.stdout.lines().find(|line| line.starts_with("capacity")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (met, missed): (u32, u32) = (words[1].parse().unwrap(), words[3].parse().unwrap());
+    // On a busy machine three may be too few.
+    assert!((3..=5).contains(&met) && missed + 1 == met, "{}", found.stdout);
+    assert!(line.ends_with("gateway.workers of test.toml"), "{line}");
+    let longer = end(bench.din(&[&search[..], &["--trial", "9"]].concat()));
+    assert_eq!(longer.code, Some(2));
+    assert!(longer.stderr.contains("is run as it stands, each trial 2 s"), "{}", longer.stderr);
 }
 
 #[test]
@@ -47,7 +78,7 @@ fn what_cannot_be_searched_is_told() {
     );
     fs::write(bench.path("two.toml"), two).unwrap();
     for (arguments, says) in [
-        (&["search", "two.toml"][..], "has 2 phases: a search needs a scenario of one"),
+        (&["search", "two.toml"][..], "has 2 phases: a search of devices needs a scenario of one"),
         (&["search", "test.toml", "--trial", "1"], "invalid value '1'"),
         (&["search", "test.toml", "--set", "gateway.wrkers=1"], "unknown key `wrkers`"),
         (&["search", "nothing.toml"], "nothing.toml"),

@@ -129,6 +129,29 @@ fn a_limit_may_be_a_multiple_of_an_earlier_run() {
     assert!((came_to - before / 2.0).abs() < 0.001, "{came_to} of {before}");
     assert!(ended.stdout.contains("> 50% baseline ("), "{}", ended.stdout);
 
+    // The same, kept under a name.
+    let kept =
+        end(bench.din(&["baseline", "save", baseline, "--as", "main", "--commit", "abc123"]));
+    assert_eq!(kept.code, Some(0), "{}", kept.stderr);
+    let listed = end(bench.din(&["baseline", "list"]));
+    assert!(
+        listed.stdout.starts_with("main  ") && listed.stdout.contains("abc123"),
+        "{}",
+        listed.stdout
+    );
+    let shown = end(bench.din(&["baseline", "show", "main"]));
+    assert!(shown.stdout.contains("gateway_cpu.mean"), "{}", shown.stdout);
+    let named = end(bench.din(&["run", "test.toml", "--baseline", "main", "--out", "named"]));
+    assert!(named.stdout.contains("> 50% baseline ("), "{}{}", named.stdout, named.stderr);
+    assert!(!named.stdout.contains("another host"), "{}", named.stdout);
+    let elsewhere = bench.path("baselines/elsewhere.json");
+    let record = std::fs::read_to_string(bench.path("baselines/main.json")).unwrap();
+    let record = record.replace("\"cores\": ", "\"cores\": 9");
+    std::fs::write(elsewhere, record).unwrap();
+    let warned =
+        end(bench.din(&["run", "test.toml", "--baseline", "elsewhere", "--out", "warned"]));
+    assert!(warned.stdout.contains("ran on another host (cores "), "{}", warned.stdout);
+
     let (_, without) = run(against, &[]);
     assert_eq!(without.code, Some(2));
     assert!(without.stderr.contains("add --baseline RUN_DIRECTORY"), "{}", without.stderr);

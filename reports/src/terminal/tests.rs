@@ -142,6 +142,7 @@ pub(crate) fn run() -> RunRecord {
         format: FORMAT,
         din_version: "0.1.0".to_owned(),
         started_at_unix_s: 0,
+        commit: None,
         duration_ms: 13_000.0,
         scenario: ScenarioRecord {
             name: "first-call".to_owned(),

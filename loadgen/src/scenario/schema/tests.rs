@@ -112,7 +112,7 @@ fn every_key_and_every_table_is_described() {
 }
 
 /// Where each table may stand, and a line that makes it one.
-const PLACES: [(&str, &str); 18] = [
+const PLACES: [(&str, &str); 19] = [
     ("Scenario", "NONSENSE"),
     ("Gateway", "[gateway]\nNONSENSE"),
     ("Assistant", "[gateway]\nassistant = { NONSENSE }"),
@@ -130,6 +130,7 @@ const PLACES: [(&str, &str); 18] = [
     ("Outage", "[devices]\nnetwork = { uplink = { outage = { NONSENSE } } }"),
     ("Generator", "[generator]\nNONSENSE"),
     ("Action", "[[action]]\nNONSENSE"),
+    ("Search", "[search]\nvary = \"seed\"\nfrom = 1\nNONSENSE"),
     ("Threshold", "[thresholds]\n\"frames_lost\" = { NONSENSE }"),
 ];
 

@@ -1,0 +1,276 @@
+//! What is said of a search at the terminal.
+
+use std::fmt::Write as _;
+
+use super::{Bounds, End, Ended, Kept, TRIES, Trial};
+use crate::compare::INCONCLUSIVE;
+
+/// What was seen at one value, on average over its trials.
+pub(super) struct Level {
+    /// The value.
+    pub value: u32,
+    /// Trials that were good.
+    pub good: usize,
+    /// All trials.
+    pub trials: usize,
+    /// Response latency, p99, in ms.
+    pub p99_ms: Option<f64>,
+    /// Effective loss in %.
+    pub loss_percent: Option<f64>,
+    /// Of the gateway, in % of one core.
+    pub gateway_cpu: Option<f64>,
+    /// Of the gateway, in MiB.
+    pub gateway_mib: Option<f64>,
+    /// Of the generator, in % of one core.
+    pub generator_cpu: Option<f64>,
+}
+
+impl Level {
+    fn of(kept: &Kept, value: u32) -> Self {
+        let there: Vec<&Trial> = kept.at(value).collect();
+        let mean = |of: fn(&Trial) -> Option<f64>| {
+            let numbers: Vec<f64> = there.iter().filter_map(|trial| of(trial)).collect();
+            (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
+        };
+        Self {
+            value,
+            good: there.iter().filter(|trial| trial.good).count(),
+            trials: there.len(),
+            p99_ms: mean(|trial| trial.seen.response_latency_p99_ms),
+            loss_percent: mean(|trial| trial.seen.effective_loss_percent),
+            gateway_cpu: mean(|trial| trial.seen.gateway_cpu_percent),
+            gateway_mib: mean(|trial| trial.seen.gateway_rss_mib),
+            generator_cpu: mean(|trial| trial.seen.generator_cpu_percent),
+        }
+    }
+
+    /// Devices a core and a GiB of the gateway.
+    fn devices_per(&self) -> Option<(f64, f64)> {
+        let devices = f64::from(self.value);
+        Some((
+            devices / (self.gateway_cpu? / 100.0).max(1e-9),
+            devices / (self.gateway_mib? / 1024.0).max(1e-9),
+        ))
+    }
+}
+
+/// What was seen at each value that was tried, in order.
+pub(super) fn levels(kept: &Kept) -> Vec<Level> {
+    let mut values: Vec<u32> = kept.trials.iter().map(|trial| trial.value).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.into_iter().map(|value| Level::of(kept, value)).collect()
+}
+
+/// The value beyond which latency rises most steeply for what is gained: where the curve of p99, which never
+/// falls here, is furthest below the line between its ends (Kneedle, Satopää and others, 2011). `None` with
+/// fewer than four values, where it is no further below than a tenth of the curve's rise, and where more of the
+/// value makes it easier.
+pub(super) fn knee(kept: &Kept) -> Option<u32> {
+    let levels = levels(kept);
+    let mut most: f64 = 0.0;
+    let points: Vec<(u32, f64)> = levels
+        .iter()
+        .filter_map(|level| {
+            most = most.max(level.p99_ms?);
+            Some((level.value, most))
+        })
+        .collect();
+    let (first, last) = (points.first()?, points.last()?);
+    let (across, up) = (f64::from(last.0 - first.0), last.1 - first.1);
+    if points.len() < 4 || up <= 0.0 || kept.quantity.fewest {
+        return None;
+    }
+    let below =
+        |&(value, ms): &(u32, f64)| f64::from(value - first.0) / across - (ms - first.1) / up;
+    let knee = points.iter().max_by(|a, b| below(a).total_cmp(&below(b)))?;
+    (below(knee) > 0.1).then_some(knee.0)
+}
+
+/// The threshold that most of the bad trials at a value failed, and whose devices.
+pub(super) fn limiting(kept: &Kept, value: u32) -> Option<String> {
+    let bad: Vec<&Trial> = kept.at(value).filter(|trial| !trial.good).collect();
+    let failed_in =
+        |name: &str| bad.iter().filter(|trial| trial.failed.iter().any(|one| one == name)).count();
+    let most = bad.iter().flat_map(|trial| &trial.failed).max_by_key(|name| failed_in(name))?;
+    let groups = bad.iter().filter_map(|trial| trial.worst_group.as_ref());
+    let group = groups.max_by_key(|name| {
+        bad.iter().filter(|trial| trial.worst_group.as_ref() == Some(name)).count()
+    });
+    let group = group.map_or_else(String::new, |group| format!(", worst for group {group}"));
+    Some(format!("{most}, in {} of {} bad trials{group}", failed_in(most), bad.len()))
+}
+
+impl Ended {
+    /// 0 with a bracket, 1 when not even the easiest is met, 4 when it is not known, 130 when somebody ended it.
+    pub fn exit_code(&self) -> u8 {
+        match (self.end, self.kept.bounds()) {
+            (End::Interrupted, _) => 130,
+            (End::Found, Bounds { met: None, .. }) => 1,
+            (End::Found, Bounds { met: Some(_), missed: Some(_) }) => 0,
+            _ => INCONCLUSIVE,
+        }
+    }
+
+    /// What came of it, in one line.
+    pub fn answer(&self) -> String {
+        let kept = &self.kept;
+        let Bounds { met, missed } = kept.bounds();
+        let quantity = &kept.quantity;
+        let what = if quantity.name == "devices" { "devices" } else { &quantity.name };
+        let shown = |value: Option<u32>, none: &str| {
+            value.map_or_else(|| none.to_owned(), |value| format!("{value}{}", quantity.unit))
+        };
+        let easier = if quantity.fewest { "fewer" } else { "more" };
+        format!("{} to {} {what} of {}", shown(met, "none"), shown(missed, easier), kept.scenario)
+    }
+
+    /// Why it ended otherwise than with a bracket.
+    pub(super) fn caution(&self) -> Option<String> {
+        match self.end {
+            End::Found => None,
+            End::Budget => {
+                Some("its time was over: the bracket is not as narrow as was asked".to_owned())
+            }
+            End::Host(value) => Some(format!(
+                "this host cannot bring {}: {TRIES} runs in a row were INVALID",
+                self.kept.quantity.shown(value)
+            )),
+            End::Interrupted => Some("interrupted: the same command goes on from here".to_owned()),
+        }
+    }
+
+    /// What both bounds rest on, in a line each.
+    pub(super) fn bounds_told(&self) -> Vec<(&'static str, String)> {
+        let kept = &self.kept;
+        let Bounds { met, missed } = kept.bounds();
+        let told = |label, value: Option<u32>| {
+            let value = value?;
+            let (good, all) =
+                (kept.at(value).filter(|trial| trial.good).count(), kept.at(value).count());
+            let sure = kept.confidence(value)? * 100.0;
+            let shown = kept.quantity.shown(value);
+            Some((label, format!("{shown}: {good} of {all} trials good, {sure:.0} % sure")))
+        };
+        [told("met", met), told("too much", missed)].into_iter().flatten().collect()
+    }
+
+    /// Processors and memory at the value that is met.
+    pub(super) fn headroom(&self) -> Vec<(&'static str, String)> {
+        let kept = &self.kept;
+        let Some(met) = kept.bounds().met else { return Vec::new() };
+        let level = Level::of(kept, met);
+        let mut out = Vec::new();
+        let shown = kept.quantity.shown(met);
+        if let (Some(cpu), Some(memory)) = (level.gateway_cpu, level.gateway_mib) {
+            let per = match level.devices_per() {
+                Some((core, gib)) if kept.quantity.name == "devices" => {
+                    format!(": {core:.0} devices a core, {gib:.0} a GiB")
+                }
+                _ => String::new(),
+            };
+            out.push((
+                "gateway",
+                format!("{cpu:.0} % of one core and {memory:.0} MiB at {shown}{per}"),
+            ));
+        }
+        let cores = kept.basis.host.get("cores").and_then(serde_json::Value::as_f64);
+        let memory = kept.basis.host.get("memory_mib").and_then(serde_json::Value::as_f64);
+        if let (Some(cores), Some(gateway), Some(generator)) =
+            (cores, level.gateway_cpu, level.generator_cpu)
+        {
+            let busy = (gateway + generator) / cores;
+            let left = match (memory, level.gateway_mib) {
+                (Some(memory), Some(used)) if used < memory => {
+                    format!(
+                        "; {:.1} of {:.1} GiB are left",
+                        (memory - used) / 1024.0,
+                        memory / 1024.0
+                    )
+                }
+                _ => String::new(),
+            };
+            out.push((
+                "host",
+                format!(
+                    "{busy:.0} % of {cores:.0} cores, {generator:.0} % of one for the generator{left}"
+                ),
+            ));
+        }
+        out
+    }
+
+    /// When generator and gateway together have used up the host, it is not the gateway that was measured.
+    pub(super) fn shared_host(&self) -> Option<String> {
+        const FULL: f64 = 80.0;
+        let kept = &self.kept;
+        let level = Level::of(kept, kept.bounds().missed.or(kept.bounds().met)?);
+        let cores = kept.basis.host.get("cores").and_then(serde_json::Value::as_f64)?;
+        let busy = (level.gateway_cpu? + level.generator_cpu?) / cores;
+        (busy >= FULL).then(|| {
+            format!(
+                "generator and gateway share this host and used {busy:.0} % of it: the gateway may carry \
+                 more on a host of its own"
+            )
+        })
+    }
+
+    /// As people read it, ending in a line break.
+    pub fn text(&self) -> String {
+        let kept = &self.kept;
+        let mut out = String::new();
+        // Writing to a String does not fail.
+        let mut line = |label: &str, text: &str| {
+            let _ = writeln!(out, "{label:<10} {text}");
+        };
+        line("capacity", &self.answer());
+        for caution in [self.caution(), self.shared_host()].into_iter().flatten() {
+            line("", &caution);
+        }
+        for (label, text) in self.bounds_told() {
+            line(label, &text);
+        }
+        if let Some(limit) = kept.bounds().missed.and_then(|missed| limiting(kept, missed)) {
+            line("limit", &limit);
+        }
+        for (label, text) in self.headroom() {
+            line(label, &text);
+        }
+        if let Some(knee) = knee(kept) {
+            line(
+                "knee",
+                &format!("{}: beyond it latency rises fastest", kept.quantity.shown(knee)),
+            );
+        }
+        line("trials", &format!("{} that count, {} INVALID", kept.trials.len(), kept.invalid));
+        write_curve(&mut out, kept);
+        out
+    }
+}
+
+fn write_curve(out: &mut String, kept: &Kept) {
+    let name = &kept.quantity.name;
+    let width = name.len().max(7) + 1;
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        out,
+        "\n{name:>width$}{:>8}{:>12}{:>8}{:>14}{:>12}{:>16}",
+        "good", "p99 (ms)", "loss %", "gateway CPU %", "MiB", "generator CPU %"
+    );
+    for level in levels(kept) {
+        let shown = |number: Option<f64>, digits: usize| {
+            number.map_or("-".to_owned(), |number| format!("{number:.digits$}"))
+        };
+        let _ = writeln!(
+            out,
+            "{:>width$}{:>8}{:>12}{:>8}{:>14}{:>12}{:>16}",
+            level.value,
+            format!("{}/{}", level.good, level.trials),
+            shown(level.p99_ms, 1),
+            shown(level.loss_percent, 2),
+            shown(level.gateway_cpu, 0),
+            shown(level.gateway_mib, 0),
+            shown(level.generator_cpu, 0),
+        );
+    }
+}
