@@ -19,9 +19,12 @@ use reports::run_files::read_record;
 
 use crate::baseline::short;
 use crate::judged::JUDGED;
+use crate::{capacity_search, compare, planner};
 
 pub use page::study;
 
+/// What lies beside runs and is of no run: of searches, comparisons and plans.
+const OF_OTHERS: [&str; 3] = [capacity_search::FILE, compare::FILE, planner::FILE];
 /// Runs below which changes are hardly ever found.
 const ENOUGH: usize = 30;
 
@@ -76,6 +79,10 @@ pub fn read(directory: &Path, scenario: Option<&str>) -> anyhow::Result<History>
     for file in files {
         let path = file?.path();
         let is_run = path.join("run.json").exists();
+        let ours = path.file_name().and_then(|name| name.to_str());
+        if ours.is_some_and(|name| OF_OTHERS.contains(&name)) {
+            continue;
+        }
         if !is_run && path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }

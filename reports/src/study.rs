@@ -134,8 +134,8 @@ fn grid(table: &Grid) -> Markup {
     let words: Vec<bool> = (0..table.columns.len()).map(is_words).collect();
     html! {
         table.wide {
-            thead { tr { @for (name, words) in table.columns.iter().zip(&words) {
-                th.text[*words] scope="col" { (name) }
+            thead { tr { @for (index, (name, words)) in table.columns.iter().zip(&words).enumerate() {
+                th.text[index == 0 || *words] scope="col" { (name) }
             } } }
             tbody { @for row in &table.rows { tr {
                 @for (index, (cell, words)) in row.iter().zip(&words).enumerate() {

@@ -4,7 +4,7 @@ use measure::host::words;
 use reports::plot::{Axis, Content, Mark, Plot, Series, Shape};
 use reports::study::{Grid, Part, Study, Tone};
 
-use super::result::{Level, knee, levels, limiting};
+use super::result::{Level, knee, knee_told, levels, limiting};
 use super::{Bounds, End, Ended, Kept, Quantity};
 
 /// All that a search found.
@@ -18,8 +18,10 @@ pub fn study(ended: &Ended) -> Study {
         }
         _ => ("NOT KNOWN".to_owned(), Tone::Open),
     };
-    let cautions =
-        [ended.caution(), ended.shared_host()].into_iter().flatten().collect::<Vec<String>>();
+    let cautions = [ended.caution(), ended.shared_host(), ended.suspects()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<String>>();
     let mut facts = ended.bounds_told();
     if let Some(limit) = bounds.missed.and_then(|missed| limiting(kept, missed)) {
         facts.push(("limit", limit));
@@ -29,16 +31,10 @@ pub fn study(ended: &Ended) -> Study {
     facts.extend([
         ("limits", limits.collect::<Vec<_>>().join(", ")),
         ("trials", format!("{} that count, {} INVALID", kept.trials.len(), kept.invalid)),
-        ("host", words(&kept.basis.host)),
+        ("machine", words(&kept.basis.host)),
         ("din", kept.din_version.clone()),
     ]);
-    let words = knee(kept).map(|knee| {
-        format!(
-            "The knee is at {}: the point furthest below the line between the ends of the curve of p99, \
-             beyond which latency rises fastest.",
-            kept.quantity.shown(knee)
-        )
-    });
+    facts.extend(knee_told(kept).map(|knee| ("knee", knee)));
     Study {
         title: format!("Capacity: {}", kept.scenario),
         badge,
@@ -46,12 +42,7 @@ pub fn study(ended: &Ended) -> Study {
         cautions,
         facts,
         parts: vec![
-            Part {
-                heading: "The curve",
-                words: words.into_iter().collect(),
-                plots: plots(kept),
-                ..Part::default()
-            },
+            Part { heading: "The curve", plots: plots(kept), ..Part::default() },
             Part { heading: "Trial by trial", table: trials(kept), ..Part::default() },
         ],
         command: kept.command.clone(),
@@ -177,7 +168,7 @@ fn marked(kept: &Kept) -> String {
 /// The bounds and the knee.
 fn marks(kept: &Kept) -> Vec<Mark> {
     let Bounds { met, missed } = kept.bounds();
-    let named = [("met", met), ("too much", missed), ("knee", knee(kept))];
+    let named = [("met", met), ("too much", missed), ("knee", knee(kept).map(|(value, _)| value))];
     named
         .into_iter()
         .filter_map(|(label, at)| Some(Mark { at: f64::from(at?), label: label.to_owned() }))

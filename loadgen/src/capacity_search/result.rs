@@ -13,6 +13,8 @@ pub(super) struct Level {
     pub good: usize,
     /// All trials.
     pub trials: usize,
+    /// Response latency, mean, in ms.
+    pub mean_ms: Option<f64>,
     /// Response latency, p99, in ms.
     pub p99_ms: Option<f64>,
     /// Effective loss in %.
@@ -36,6 +38,7 @@ impl Level {
             value,
             good: there.iter().filter(|trial| trial.good).count(),
             trials: there.len(),
+            mean_ms: mean(|trial| trial.seen.response_latency_mean_ms),
             p99_ms: mean(|trial| trial.seen.response_latency_p99_ms),
             loss_percent: mean(|trial| trial.seen.effective_loss_percent),
             gateway_cpu: mean(|trial| trial.seen.gateway_cpu_percent),
@@ -62,29 +65,27 @@ pub(super) fn levels(kept: &Kept) -> Vec<Level> {
     values.into_iter().map(|value| Level::of(kept, value)).collect()
 }
 
-/// The value beyond which latency rises most steeply for what is gained: where the curve of p99, which never
-/// falls here, is furthest below the line between its ends (Kneedle, Satopää and others, 2011). `None` with
-/// fewer than four values, where it is no further below than a tenth of the curve's rise, and where more of the
-/// value makes it easier.
-pub(super) fn knee(kept: &Kept) -> Option<u32> {
-    let levels = levels(kept);
-    let mut most: f64 = 0.0;
-    let points: Vec<(u32, f64)> = levels
+/// The most load for its latency: the value with the largest ratio of itself to the mean latency there
+/// (Kleinrock's power, 1979), and whether it is the least that was tried, so that the knee may be below it.
+/// `None` where the ratio still grows at the largest value, and where more of the value makes it easier.
+pub(super) fn knee(kept: &Kept) -> Option<(u32, bool)> {
+    let powers: Vec<(u32, f64)> = levels(kept)
         .iter()
-        .filter_map(|level| {
-            most = most.max(level.p99_ms?);
-            Some((level.value, most))
-        })
+        .filter_map(|level| Some((level.value, f64::from(level.value) / level.mean_ms?.max(1e-6))))
         .collect();
-    let (first, last) = (points.first()?, points.last()?);
-    let (across, up) = (f64::from(last.0 - first.0), last.1 - first.1);
-    if points.len() < 4 || up <= 0.0 || kept.quantity.fewest {
-        return None;
-    }
-    let below =
-        |&(value, ms): &(u32, f64)| f64::from(value - first.0) / across - (ms - first.1) / up;
-    let knee = points.iter().max_by(|a, b| below(a).total_cmp(&below(b)))?;
-    (below(knee) > 0.1).then_some(knee.0)
+    let (first, last) = (powers.first()?, powers.last()?);
+    let knee = powers.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (knee.0 < last.0 && !kept.quantity.fewest).then_some((knee.0, knee.0 == first.0))
+}
+
+/// The knee in words.
+pub(super) fn knee_told(kept: &Kept) -> Option<String> {
+    let (value, is_least) = knee(kept)?;
+    let less = if is_least { " or less, as less was not tried" } else { "" };
+    Some(format!(
+        "{}{less}: the most for its latency, beyond which waiting grows faster than load",
+        kept.quantity.shown(value)
+    ))
 }
 
 /// The threshold that most of the bad trials at a value failed, and whose devices.
@@ -138,6 +139,18 @@ impl Ended {
             )),
             End::Interrupted => Some("interrupted: the same command goes on from here".to_owned()),
         }
+    }
+
+    /// Trials that count and are doubtful all the same.
+    pub(super) fn suspects(&self) -> Option<String> {
+        let trials = &self.kept.trials;
+        let suspect = trials.iter().filter(|trial| trial.suspect).count();
+        (suspect > 0).then(|| {
+            format!(
+                "{suspect} of {} trials were SUSPECT: what was in doubt is in their run.json",
+                trials.len()
+            )
+        })
     }
 
     /// What both bounds rest on, in a line each.
@@ -224,7 +237,7 @@ impl Ended {
             let _ = writeln!(out, "{label:<10} {text}");
         };
         line("capacity", &self.answer());
-        for caution in [self.caution(), self.shared_host()].into_iter().flatten() {
+        for caution in [self.caution(), self.shared_host(), self.suspects()].into_iter().flatten() {
             line("", &caution);
         }
         for (label, text) in self.bounds_told() {
@@ -236,11 +249,8 @@ impl Ended {
         for (label, text) in self.headroom() {
             line(label, &text);
         }
-        if let Some(knee) = knee(kept) {
-            line(
-                "knee",
-                &format!("{}: beyond it latency rises fastest", kept.quantity.shown(knee)),
-            );
+        if let Some(knee) = knee_told(kept) {
+            line("knee", &knee);
         }
         line("trials", &format!("{} that count, {} INVALID", kept.trials.len(), kept.invalid));
         write_curve(&mut out, kept);

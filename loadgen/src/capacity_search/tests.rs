@@ -31,6 +31,7 @@ fn hundred(devices: u32) -> Outcome {
         value: devices,
         good,
         failed,
+        suspect: false,
         worst_group: (!good).then(|| "far".to_owned()),
         directory: format!("trial-001-{devices}"),
         seen: Seen {
@@ -94,27 +95,23 @@ fn the_page_tells_what_the_terminal_tells() {
     assert!(study(&ended).page().contains("NOT KNOWN"));
 }
 
+/// Of a queue with one server (1 / (μ − λ)) it is half of what it carries.
 #[test]
-fn the_knee_is_where_latency_begins_to_rise() {
+fn the_knee_is_the_most_load_for_its_latency() {
     let directory = tempfile::tempdir().unwrap();
     let queueing = |devices: u32, _, _: &Path| {
-        let outcome = hundred(devices);
-        let Outcome::Counts { mut trial, basis } = outcome else { unreachable!() };
-        let over = f64::from(devices.saturating_sub(90));
-        trial.seen.response_latency_p99_ms = Some(5.0 + over * over);
+        let Outcome::Counts { mut trial, basis } = hundred(devices) else { unreachable!() };
+        let free = 130.0 - f64::from(devices.min(129));
+        trial.seen.response_latency_mean_ms = Some(100.0 / free);
         Ok(Outcome::Counts { trial, basis })
     };
     let ended = search(&plan(directory.path()), queueing, |_| {}).unwrap();
     let text = ended.text();
-    assert!(
-        text.contains("knee       100 devices") || text.contains("knee       84 devices"),
-        "{text}"
-    );
-    // What rises evenly has none.
-    let even = tempfile::tempdir().unwrap();
-    let run = |devices, _, _: &Path| Ok(hundred(devices));
-    let text = search(&plan(even.path()), run, |_| {}).unwrap().text();
-    assert!(!text.contains("knee"), "{text}");
+    assert!(text.contains("\nknee       60 devices: the most for its latency"), "{text}");
+    let higher = tempfile::tempdir().unwrap();
+    let plan = Plan { estimate: 90, ..plan(higher.path()) };
+    let text = search(&plan, queueing, |_| {}).unwrap().text();
+    assert!(text.contains("knee       90 devices or less, as less was not tried"), "{text}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub struct Trial {
     pub good: bool,
     /// Those that failed.
     pub failed: Vec<String>,
+    /// Whether the run was SUSPECT: it counts, with a doubt.
+    #[serde(default)]
+    pub suspect: bool,
     /// Of several groups of devices the one that fared worst, when it was bad.
     pub worst_group: Option<String>,
     /// The run's directory, within the search's.
@@ -60,7 +63,7 @@ pub struct Seen {
 pub struct Basis {
     /// Where they ran.
     pub host: BTreeMap<String, Value>,
-    /// Every limit: what is limited, to what as it was written, and as a number.
+    /// Every limit of the scenario's own: what is limited, to what as it was written, and as a number.
     pub limits: Vec<(String, String, Option<f64>)>,
 }
 
@@ -94,6 +97,7 @@ impl Outcome {
                     limits: record
                         .thresholds
                         .iter()
+                        .filter(|one| !one.implied)
                         .map(|one| (one.subject(), one.limit.clone(), one.bound))
                         .collect(),
                 },
@@ -112,6 +116,7 @@ impl Trial {
             value,
             good: record.verdict == Verdict::Pass,
             failed,
+            suspect: record.validity.state == State::Suspect,
             worst_group,
             directory: directory
                 .file_name()
@@ -154,7 +159,12 @@ impl fmt::Display for Trial {
             Some(ms) => write!(f, "p99 {ms:.1} ms  ")?,
             None => write!(f, "p99 -  ")?,
         }
-        if self.good { f.write_str("good") } else { write!(f, "bad: {}", self.failed.join(", ")) }
+        if self.good {
+            f.write_str("good")?;
+        } else {
+            write!(f, "bad: {}", self.failed.join(", "))?;
+        }
+        if self.suspect { f.write_str(" (SUSPECT)") } else { Ok(()) }
     }
 }
 

@@ -48,7 +48,7 @@ pub fn study(plan: &Plan, command: String) -> Study {
                      leaves unexplained."
                         .to_owned(),
                 ],
-                plots: vec![law(plan)],
+                plots: vec![law(plan), each(plan)],
                 ..Part::default()
             },
             Part {
@@ -109,6 +109,28 @@ fn law(plan: &Plan) -> Plot {
         marks: vec![Mark { at: measured_up_to.into(), label: "measured up to here".to_owned() }],
         bands: Vec::new(),
         limits: Vec::new(),
+    }
+}
+
+/// Devices of each worker: level where nothing is shared, and the band shows.
+fn each(plan: &Plan) -> Plot {
+    let mut plot = law(plan);
+    let Content::Lines(lines) = &mut plot.content else { return plot };
+    let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+    for (workers, devices) in lines.iter_mut().flat_map(|line| &mut line.points) {
+        if let Some(devices) = devices {
+            *devices /= *workers;
+            (least, most) = (least.min(*devices), most.max(*devices));
+        }
+    }
+    Plot {
+        id: "each",
+        title: "Devices of each worker".to_owned(),
+        caption: "The same, shared among the workers: level where they do not hinder each other. The axis \
+                  does not begin at 0."
+            .to_owned(),
+        y: Axis { range: (least * 0.95, most * 1.05), ..Axis::linear("devices a worker", "", most) },
+        ..plot
     }
 }
 
