@@ -1,11 +1,12 @@
 //! `din search`: the most devices with which a scenario meets its limits, or the value of another setting, by
 //! trials whose number and load [`measure::search`] decides.
 //!
-//! A trial is a run: of the scenario's one phase with so many devices, 2 s of ramp and then the trial's
-//! length; or of the scenario as it stands with the setting that its `[search]` names. It is bad when a
-//! threshold fails. A run that is INVALID says nothing and is done again; where it is INVALID [`TRIES`] times in
-//! a row, the host cannot bring that load, and the search ends there. All that is known is in `search.json`
-//! after each trial, from which a search that was broken off goes on.
+//! A trial is a run: of the scenario's one phase with so many devices, which arrive within 2 s or, beyond a
+//! thousand, 500 a second, and stay for the trial's length; or of the scenario as it stands with the setting
+//! that its `[search]` names. It is bad when a threshold fails. A run that is INVALID says nothing and is done
+//! again; where it is INVALID [`TRIES`] times in a row, the host cannot bring that load, and the search ends
+//! there. All that is known is in `search.json` after each trial, from which a search that was broken off
+//! goes on.
 //!
 //! `trial` is what is kept of a run, `result` what is said of a search at the terminal, and `page` on its
 //! page.

@@ -111,14 +111,14 @@ pub(crate) struct RunArgs {
 
 #[derive(Args)]
 pub(crate) struct SearchArgs {
-    /// The scenario file: of one phase, whose devices are what the search begins with; or with a [search]
+    /// The scenario file: of one phase, whose devices are what the search begins with; or with a `[search]`
     /// that says which setting is varied
     pub(crate) scenario: PathBuf,
     /// A gateway that is running, as mqtt://HOST:PORT; without it the reference gateway is started
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
-    /// How long a trial is, in seconds, after 2 s in which devices arrive [default: 10; with a [search] as
-    /// long as the scenario]
+    /// How long a trial is, in seconds, after 2 s or more in which devices arrive, 500 a second at most
+    /// [default: 10; with a `[search]` as long as the scenario]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(2..=3600))]
     pub(crate) trial: Option<u32>,
     /// Time of trials at one load that decides it, in seconds [default: of 7 trials, with --quick of 3]
@@ -133,7 +133,7 @@ pub(crate) struct SearchArgs {
     /// For CI: two of three trials decide a load, and the bracket is wider
     #[arg(long)]
     pub(crate) quick: bool,
-    /// The most that is tried [default: 20000, or what the [search] says]
+    /// The most that is tried [default: 20000, or what the `[search]` says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) most: Option<u32>,
     /// How long the search may go on, in minutes; the best bracket by then is told

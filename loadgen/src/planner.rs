@@ -26,6 +26,8 @@ const MOST_WORKERS: u32 = 1024;
 const GOOD_LEVELS: usize = 6;
 /// How far Little's law and the count may be apart.
 const LITTLE_SHARE: f64 = 0.05;
+/// How far a measurement and the law may be apart: as wide as the brackets of a quick search.
+const LAW_SHARE: f64 = 0.05;
 
 /// What one search says.
 #[derive(Clone, Debug, Serialize)]
@@ -250,17 +252,30 @@ fn cautions(measured: &[Measured], kept: &[Kept], fitted: &Fitted) -> Vec<String
              not known"
         ));
     }
-    for one in measured {
-        let little = one.in_service(one.devices.0.into());
-        if let (Some(little), Some(busy)) = (little, one.busy)
-            && (little - busy).abs() > busy * LITTLE_SHARE
-        {
-            out.push(format!(
-                "with {} workers Little's law calls for {little:.2} at work and {busy:.2} were counted: the \
-                 utilisation is no better known than that",
-                one.workers
-            ));
-        }
+    let off = |one: &Measured| one.level().middle() / fitted.law.at(one.workers.into()) - 1.0;
+    let furthest = measured.iter().max_by(|a, b| off(a).abs().total_cmp(&off(b).abs()));
+    if let Some(one) = furthest
+        && off(one).abs() > LAW_SHARE
+    {
+        out.push(format!(
+            "with {} workers {:.0} % {} was carried than the law says: growth has another shape here, as where \
+             cores run out; believe the brackets more than the law",
+            one.workers,
+            off(one).abs() * 100.0,
+            if off(one) > 0.0 { "more" } else { "less" }
+        ));
+    }
+    let counts = measured.iter().filter_map(|one| {
+        let (little, busy) = (one.in_service(one.devices.0.into())?, one.busy?);
+        Some((one.workers, little, busy, (little - busy).abs() / busy.max(1e-9)))
+    });
+    if let Some((workers, little, busy, share)) = counts.max_by(|a, b| a.3.total_cmp(&b.3))
+        && share > LITTLE_SHARE
+    {
+        out.push(format!(
+            "with {workers} workers Little's law calls for {little:.2} at work and {busy:.2} were counted: the rest \
+             is spent between frames, and the shares of time are no better known than that"
+        ));
     }
     out
 }
@@ -283,6 +298,7 @@ impl Plan {
             );
         };
         let likely = match need.workers {
+            Some(1) if safe != 1 => " (1 is likely to do)".to_owned(),
             Some(workers) if workers != safe => format!(" ({workers} are likely to do)"),
             _ => String::new(),
         };

@@ -21,8 +21,15 @@ use crate::print;
 
 /// How long a trial of devices is, in s.
 const TRIAL_S: u32 = 10;
-/// How long devices arrive in it, in s.
-const RAMP_S: f64 = 2.0;
+/// The shortest time in which devices arrive before it.
+const SHORTEST_RAMP: Duration = Duration::from_secs(2);
+/// How many arrive in a second at most: what is searched is a load that lasts, not a storm of handshakes.
+const MOST_ARRIVALS_PER_S: u32 = 500;
+
+/// How long so many devices arrive.
+fn ramp(devices: u32) -> Duration {
+    (Duration::from_secs(devices.into()) / MOST_ARRIVALS_PER_S).max(SHORTEST_RAMP)
+}
 
 /// The most devices that meet the limits, or what else the scenario has searched.
 pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
@@ -88,7 +95,7 @@ pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
             Some(sought) => vec![sought.set(value)],
             None => vec![
                 format!("phase.0.devices={value}"),
-                format!("phase.0.ramp={RAMP_S}s"),
+                format!("phase.0.ramp={}ms", ramp(value).as_millis()),
                 format!("phase.0.hold={}s", trial.as_secs()),
             ],
         };
@@ -104,7 +111,7 @@ pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
             quiet: true,
         })?;
         // While they come, half of them are there on average.
-        let full_s = sought.is_none().then(|| trial.as_secs_f64() + RAMP_S / 2.0);
+        let full_s = sought.is_none().then(|| (trial + ramp(value) / 2).as_secs_f64());
         Ok(Outcome::of(value, full_s, &done.record, &done.directory))
     };
     let ended = capacity_search::search(&plan, run_trial, |line| print(&format!("{line}\n")))?;
@@ -208,11 +215,13 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<u8> {
     let file = out.join(compare::FILE);
     std::fs::write(&file, format!("{json}\n"))
         .with_context(|| format!("cannot write {}", file.display()))?;
+    let page = compare::study(&comparison, command_line());
     if args.json {
         print(&(json + "\n"));
+        write_page(&page, &out)?;
     } else {
         print(&format!("\n{}\n", comparison.text()));
-        leave_page(&compare::study(&comparison, command_line()), &out)?;
+        leave_page(&page, &out)?;
         print(&format!("  comparison     {}\n", file.display()));
     }
     Ok(comparison.exit_code())

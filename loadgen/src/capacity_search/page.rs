@@ -168,7 +168,8 @@ fn marked(kept: &Kept) -> String {
 /// The bounds and the knee.
 fn marks(kept: &Kept) -> Vec<Mark> {
     let Bounds { met, missed } = kept.bounds();
-    let named = [("met", met), ("too much", missed), ("knee", knee(kept).map(|(value, _)| value))];
+    let too = if kept.quantity.fewest { "too few" } else { "too much" };
+    let named = [("met", met), (too, missed), ("knee", knee(kept).map(|(value, _)| value))];
     named
         .into_iter()
         .filter_map(|(label, at)| Some(Mark { at: f64::from(at?), label: label.to_owned() }))

@@ -122,8 +122,14 @@ impl Ended {
         let shown = |value: Option<u32>, none: &str| {
             value.map_or_else(|| none.to_owned(), |value| format!("{value}{}", quantity.unit))
         };
-        let easier = if quantity.fewest { "fewer" } else { "more" };
-        format!("{} to {} {what} of {}", shown(met, "none"), shown(missed, easier), kept.scenario)
+        if quantity.fewest {
+            let missed = missed.map_or_else(
+                || "fewer were not too few".to_owned(),
+                |value| format!("{value}{} are too few", quantity.unit),
+            );
+            return format!("{} {what} of {}, {missed}", shown(met, "no"), kept.scenario);
+        }
+        format!("{} to {} {what} of {}", shown(met, "none"), shown(missed, "more"), kept.scenario)
     }
 
     /// Why it ended otherwise than with a bracket.
@@ -165,7 +171,8 @@ impl Ended {
             let shown = kept.quantity.shown(value);
             Some((label, format!("{shown}: {good} of {all} trials good, {sure:.0} % sure")))
         };
-        [told("met", met), told("too much", missed)].into_iter().flatten().collect()
+        let too = if kept.quantity.fewest { "too few" } else { "too much" };
+        [told("met", met), told(too, missed)].into_iter().flatten().collect()
     }
 
     /// Processors and memory at the value that is met.
@@ -194,13 +201,11 @@ impl Ended {
         {
             let busy = (gateway + generator) / cores;
             let left = match (memory, level.gateway_mib) {
-                (Some(memory), Some(used)) if used < memory => {
-                    format!(
-                        "; {:.1} of {:.1} GiB are left",
-                        (memory - used) / 1024.0,
-                        memory / 1024.0
-                    )
-                }
+                (Some(memory), Some(used)) => format!(
+                    "; the gateway has {:.1} % of {:.1} GiB",
+                    used / memory * 100.0,
+                    memory / 1024.0
+                ),
                 _ => String::new(),
             };
             out.push((

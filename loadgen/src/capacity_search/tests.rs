@@ -69,7 +69,10 @@ fn the_fewest_that_meet_the_limits_are_found() {
         assert_eq!(ended.kept.bounds(), Bounds { met: Some(5), missed: Some(4) }, "{estimate}");
         assert_eq!(ended.exit_code(), 0);
         let text = ended.text();
-        assert!(text.contains("capacity   5 to 4 gateway.workers of test.toml"), "{text}");
+        assert!(
+            text.contains("capacity   5 gateway.workers of test.toml, 4 are too few"),
+            "{text}"
+        );
         assert!(!text.contains("knee"), "{text}");
     }
 }

@@ -145,6 +145,20 @@ fn what_makes_a_plan_doubtful_is_said() {
     }
 }
 
+/// Two cores: more workers than that carry no more.
+#[test]
+fn growth_of_another_shape_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let measured = [(1, (297, 309)), (2, (544, 568)), (4, (544, 568)), (8, (521, 544))];
+    let searches: Vec<PathBuf> = measured
+        .iter()
+        .map(|(workers, devices)| search(directory.path(), *workers, *devices, &[]))
+        .collect();
+    let plan = plan(&searches, &[]).unwrap();
+    let said = plan.cautions.iter().find(|caution| caution.contains("another shape")).unwrap();
+    assert!(said.starts_with("with 2 workers 10 % more was carried than the law says"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_planned_from_is_told() {
     let directory = tempfile::tempdir().unwrap();
