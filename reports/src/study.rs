@@ -103,7 +103,7 @@ impl Study {
                     h2 { "What this rests on" }
                     dl.facts { @for (name, value) in &self.facts { dt { (name) } dd { (value) } } }
                     h3 { "How to do it again" }
-                    pre { code { (self.command) } }
+                    pre tabindex="0" { code { (self.command) } }
                 }
             }
             footer { p.soft { "Written by din " (env!("CARGO_PKG_VERSION")) "." } }
