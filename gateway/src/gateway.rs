@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
@@ -110,7 +110,7 @@ impl Gateway {
         settings.check().map_err(StartError::Settings)?;
         let failed = |flag, addr| move |cause| StartError::Bind { flag, addr, cause };
         let tcp = |flag, addr| {
-            let listener = TcpListener::bind(addr).map_err(failed(flag, addr))?;
+            let listener = platform::listen_tcp(addr).map_err(failed(flag, addr))?;
             let bound = listener.local_addr().map_err(failed(flag, addr))?;
             Ok((listener, bound))
         };

@@ -281,7 +281,7 @@ pub fn show(name: &str, directory: &Path) -> anyhow::Result<String> {
     line("thresholds", &format!("{held} of {} held", record.thresholds.len()));
     for judged in JUDGED {
         if let Some(number) = judged.of(&record.metrics) {
-            line("", &format!("{:<24}{number:>12.3} {}", judged.name, judged.unit));
+            line("", format!("{:<24}{number:>12.3} {}", judged.name, judged.unit).trim_end());
         }
     }
     Ok(out)

@@ -97,7 +97,7 @@ pub(crate) struct RunArgs {
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) how: How,
-    /// An earlier run, for thresholds such as "< 110% baseline"
+    /// An earlier run, or the name of a baseline, for thresholds such as "< 110% baseline"
     #[arg(long, value_name = "RUN_DIR")]
     pub(crate) baseline: Option<PathBuf>,
     /// Run what was before the incident was mended: the scenario with its `before` laid over it

@@ -154,8 +154,8 @@ impl History {
         let moved: Vec<(usize, String)> = moved.collect();
         if let [(index, first), ..] = &moved[..] {
             cautions.push(format!(
-                "the host changed {} times, first at run {} ({first}): what changed there may be the host",
-                moved.len(),
+                "the host changed {}, first at run {} ({first}): what changed there may be the host",
+                times(moved.len()),
                 index + 1
             ));
         }
@@ -168,9 +168,9 @@ impl History {
         let asked: Vec<usize> = asked.map(|(index, _)| index + 1).collect();
         if let [first, ..] = asked[..] {
             cautions.push(format!(
-                "the scenario or its changes were others {} times, first at run {}: what changed there may be \
+                "the scenario or its changes became others {}, first at run {}: what changed there may be \
                  the load",
-                asked.len(),
+                times(asked.len()),
                 first + 1
             ));
         }
@@ -244,6 +244,11 @@ impl History {
         }
         out
     }
+}
+
+/// How often, in words.
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 impl Course {

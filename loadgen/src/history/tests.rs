@@ -75,8 +75,8 @@ fn runs_that_say_nothing_and_changes_of_the_host_are_told() {
     for (caution, said) in history.cautions.iter().zip([
         "2 runs were INVALID or interrupted",
         "18 runs: with fewer than some 30",
-        "the host changed 1 times, first at run 9 (cores 8, not 2)",
-        "the scenario or its changes were others 1 times, first at run 9",
+        "the host changed once, first at run 9 (cores 8, not 2)",
+        "the scenario or its changes became others once, first at run 9",
     ]) {
         assert!(caution.contains(said), "{caution}");
     }

@@ -118,6 +118,20 @@ const GATES: &[Gate] = &[
         fails: &["sessions_opened", "sessions_failed"],
     },
     Gate {
+        scenario: "burst-size",
+        short: &[
+            "phase.calm.devices=2",
+            "phase.calm.hold=1s",
+            "phase.burst.devices=20",
+            "phase.burst.hold=2s",
+            "phase.after.devices=2",
+            "phase.after.hold=1s",
+            "devices.hello_timeout=1s",
+        ],
+        broken: &["gateway.faults.hello_limit=10"],
+        fails: &["sessions_failed"],
+    },
+    Gate {
         scenario: "capacity",
         short: &["phase.talk.devices=6", "phase.talk.ramp=0s", "phase.talk.hold=3s"],
         broken: &["gateway.faults.dropped_replies=10%"],

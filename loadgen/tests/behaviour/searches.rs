@@ -32,7 +32,7 @@ fn a_search_goes_on_where_it_was_broken_off() {
     // Its trials are runs like any other.
     let history = end(bench.din(&["history", "found", "--out", "history"]));
     assert_eq!(history.code, Some(0), "{}", history.stderr);
-    assert!(history.stdout.contains("caution: the scenario or its changes were others"));
+    assert!(history.stdout.contains("caution: the scenario or its changes became others"));
     assert!(bench.path("history/report.html").exists());
     let plan = end(bench.din(&["plan", "found", "found", "found"]));
     assert_eq!(plan.code, Some(2));
