@@ -27,6 +27,7 @@ pub fn study(ended: &Ended) -> Study {
         facts.push(("limit", limit));
     }
     facts.extend(ended.headroom());
+    facts.extend(knee_told(kept).map(|knee| ("knee", knee)));
     let limits = kept.basis.limits.iter().map(|(subject, limit, _)| format!("{subject} {limit}"));
     facts.extend([
         ("limits", limits.collect::<Vec<_>>().join(", ")),
@@ -34,7 +35,6 @@ pub fn study(ended: &Ended) -> Study {
         ("machine", words(&kept.basis.host)),
         ("din", kept.din_version.clone()),
     ]);
-    facts.extend(knee_told(kept).map(|knee| ("knee", knee)));
     Study {
         title: format!("Capacity: {}", kept.scenario),
         badge,
