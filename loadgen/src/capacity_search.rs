@@ -241,6 +241,11 @@ impl Kept {
         self.trials.iter().filter(move |trial| trial.value == value)
     }
 
+    /// What was seen at a value, on average over its trials.
+    pub fn mean_seen(&self, value: u32) -> Seen {
+        Seen::mean(&self.at(value).collect::<Vec<_>>())
+    }
+
     /// How sure a bound is, from 0 to 1.
     pub fn confidence(&self, value: u32) -> Option<f64> {
         self.search.confidence(self.quantity.mirrored(value), self.trial_s as f64)

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use measure::paired::{self, FEWEST_PAIRS, Finding, Paired};
 use measure::record::{MetricMap, RunRecord};
 use measure::validity::State;
+use reports::study::cell;
 use serde::Serialize;
 
 use crate::judged::{JUDGED, Judged};
@@ -190,9 +191,7 @@ pub fn compare<E: fmt::Display>(
 
 fn line(number: usize, pair: &(Trial, Trial), decides: &str) -> String {
     let judged = JUDGED.iter().find(|judged| judged.name == decides).unwrap_or(&JUDGED[0]);
-    let shown = |trial: &Trial| {
-        judged.of(&trial.metrics).map_or("-".to_owned(), |number| format!("{number:.3}"))
-    };
+    let shown = |trial: &Trial| cell(judged.of(&trial.metrics), 3);
     let unit = judged.unit;
     format!("pair {number}: {} A {}, B {} {unit}", judged.name, shown(&pair.0), shown(&pair.1))
 }
@@ -249,7 +248,7 @@ impl Compared {
     }
 
     fn shown_ratio(&self) -> String {
-        self.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
+        cell(self.ratio, 3)
     }
 
     fn shown_interval(&self) -> String {
@@ -257,7 +256,7 @@ impl Compared {
     }
 
     fn shown_p(&self) -> String {
-        self.p.map_or("-".to_owned(), |(low, high)| format!("{:.4}", low.min(high)))
+        cell(self.p.map(|(low, high)| low.min(high)), 4)
     }
 }
 

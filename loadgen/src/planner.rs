@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use measure::host::{differences, words};
 use measure::scalability::{FEWEST_LEVELS, Fitted, Level};
+use reports::study::cell;
 use serde::Serialize;
 
-use crate::capacity_search::{Bounds, Kept, Trial};
+use crate::capacity_search::{Bounds, Kept};
 
 pub use page::study;
 
@@ -61,15 +62,11 @@ impl Measured {
                 "{shown} has no bracket yet: go on with it, or give it more --most or --budget"
             );
         };
-        let trials: Vec<&Trial> = kept.at(met).collect();
-        let mean = |of: fn(&Trial) -> Option<f64>| {
-            let numbers: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
-            (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
-        };
-        let workers = mean(|trial| trial.seen.workers).with_context(|| {
+        let seen = kept.mean_seen(met);
+        let workers = seen.workers.with_context(|| {
             format!("{shown} does not know how many workers the gateway had: it was not ours")
         })?;
-        let each = trials.iter().all(|trial| trial.seen.workers == Some(workers));
+        let each = kept.at(met).all(|trial| trial.seen.workers == Some(workers));
         anyhow::ensure!(
             each && workers.fract() == 0.0,
             "{shown} had a pool that changed, {workers:.1} workers on average: fix gateway.workers"
@@ -83,10 +80,9 @@ impl Measured {
             workers,
             devices: (met, missed),
             sure: (sure(met), sure(missed)),
-            frames_per_device_s: mean(|trial| trial.seen.frames_per_s)
-                .map(|frames| frames / f64::from(met)),
-            work_ms: mean(|trial| trial.seen.work_mean_ms),
-            busy: mean(|trial| trial.seen.workers_busy),
+            frames_per_device_s: seen.frames_per_s.map(|frames| frames / f64::from(met)),
+            work_ms: seen.work_mean_ms,
+            busy: seen.workers_busy,
         })
     }
 
@@ -330,9 +326,6 @@ impl Plan {
         );
         for one in &self.measured {
             let (low, high) = self.fitted.between(|law| law.at(one.workers.into()));
-            let number = |number: Option<f64>, digits: usize| {
-                number.map_or("-".to_owned(), |number| format!("{number:.digits$}"))
-            };
             let frames = one.frames_per_device_s.map(|each| each * f64::from(one.devices.0));
             let _ = writeln!(
                 out,
@@ -341,9 +334,9 @@ impl Plan {
                 format!("{} to {}", one.devices.0, one.devices.1),
                 self.fitted.law.at(one.workers.into()),
                 format!("{low:.0}–{high:.0}"),
-                number(frames, 0),
-                number(one.work_ms, 3),
-                number(one.busy, 2),
+                cell(frames, 0),
+                cell(one.work_ms, 3),
+                cell(one.busy, 2),
             );
         }
         let shown = |known: &Known, digits: usize| {

@@ -80,6 +80,11 @@ impl Grid {
     }
 }
 
+/// A number as a cell has it; what is not known is a dash.
+pub fn cell(number: Option<f64>, digits: usize) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
+}
+
 impl Study {
     /// As a page.
     pub fn page(&self) -> String {

@@ -2,7 +2,7 @@
 
 use measure::host::words;
 use reports::plot::{Axis, Content, Mark, Plot, Series, Shape};
-use reports::study::{Grid, Part, Study, Tone};
+use reports::study::{Grid, Part, Study, Tone, cell};
 
 use super::result::{Level, knee, knee_told, levels, limiting};
 use super::{Bounds, End, Ended, Kept, Quantity};
@@ -60,16 +60,13 @@ fn trials(kept: &Kept) -> Grid {
         "what failed",
     ]);
     for trial in &kept.trials {
-        let shown = |number: Option<f64>, digits: usize| {
-            number.map_or("-".to_owned(), |number| format!("{number:.digits$}"))
-        };
         let failed = if trial.good { "nothing: good".to_owned() } else { trial.failed.join(", ") };
         table.rows.push(vec![
             format!("{}{}", trial.value, quantity.unit),
             trial.directory.trim_start_matches("trial-").split('-').next().unwrap_or("").to_owned(),
-            shown(trial.seen.response_latency_p99_ms, 1),
-            shown(trial.seen.effective_loss_percent, 2),
-            shown(trial.seen.gateway_cpu_percent, 0),
+            cell(trial.seen.response_latency_p99_ms, 1),
+            cell(trial.seen.effective_loss_percent, 2),
+            cell(trial.seen.gateway_cpu_percent, 0),
             failed,
         ]);
     }
@@ -105,9 +102,13 @@ fn plots(kept: &Kept) -> Vec<Plot> {
     };
     let least = latencies().fold(f64::INFINITY, f64::min);
     let most = latencies().fold(0.0, f64::max);
-    let cpu = levels.iter().flat_map(|level| [level.gateway_cpu, level.generator_cpu]).flatten();
+    let cpu = levels
+        .iter()
+        .flat_map(|level| [level.seen.gateway_cpu_percent, level.seen.generator_cpu_percent])
+        .flatten();
     let cores = cpu.fold(100.0, f64::max);
-    let loss = levels.iter().filter_map(|level| level.loss_percent).fold(1.0, f64::max);
+    let loss =
+        levels.iter().filter_map(|level| level.seen.effective_loss_percent).fold(1.0, f64::max);
     let plot = |id, title: &str, caption: &str, y: Axis, lines, limits| Plot {
         id,
         title: format!("{title} against {}", kept.quantity.name),
@@ -125,7 +126,7 @@ fn plots(kept: &Kept) -> Vec<Plot> {
             "Latency",
             "p99 of response latency: each trial, and the mean of the trials at one value.",
             Axis::log("p99", "ms", (least.clamp(1e-3, 1.0), most.max(10.0))),
-            vec![line("mean", 0, |level| level.p99_ms), each],
+            vec![line("mean", 0, |level| level.seen.response_latency_p99_ms), each],
             limits("response_latency.p99"),
         ),
         plot(
@@ -133,7 +134,7 @@ fn plots(kept: &Kept) -> Vec<Plot> {
             "Effective loss",
             "Frames that a device could not play, on average over the trials at one value.",
             Axis::linear("effective loss", "%", loss),
-            vec![line("effective loss", 1, |level| level.loss_percent)],
+            vec![line("effective loss", 1, |level| level.seen.effective_loss_percent)],
             limits("effective_loss"),
         ),
         plot(
@@ -142,8 +143,8 @@ fn plots(kept: &Kept) -> Vec<Plot> {
             "Of the gateway and of the generator, which share this host, in % of one core.",
             Axis::linear("CPU", "% of one core", cores),
             vec![
-                line("gateway", 2, |level| level.gateway_cpu),
-                line("generator", 3, |level| level.generator_cpu),
+                line("gateway", 2, |level| level.seen.gateway_cpu_percent),
+                line("generator", 3, |level| level.seen.generator_cpu_percent),
             ],
             Vec::new(),
         ),

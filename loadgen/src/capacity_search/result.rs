@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Bounds, End, Ended, Kept, TRIES, Trial};
+use reports::study::cell;
+
+use super::{Bounds, End, Ended, Kept, Seen, TRIES, Trial};
 use crate::compare::INCONCLUSIVE;
 
-/// What was seen at one value, on average over its trials.
+/// What was seen at one value.
 pub(super) struct Level {
     /// The value.
     pub value: u32,
@@ -13,46 +15,23 @@ pub(super) struct Level {
     pub good: usize,
     /// All trials.
     pub trials: usize,
-    /// Response latency, mean, in ms.
-    pub mean_ms: Option<f64>,
-    /// Response latency, p99, in ms.
-    pub p99_ms: Option<f64>,
-    /// Effective loss in %.
-    pub loss_percent: Option<f64>,
-    /// Of the gateway, in % of one core.
-    pub gateway_cpu: Option<f64>,
-    /// Of the gateway, in MiB.
-    pub gateway_mib: Option<f64>,
-    /// Of the generator, in % of one core.
-    pub generator_cpu: Option<f64>,
+    /// On average over its trials.
+    pub seen: Seen,
 }
 
 impl Level {
     fn of(kept: &Kept, value: u32) -> Self {
         let there: Vec<&Trial> = kept.at(value).collect();
-        let mean = |of: fn(&Trial) -> Option<f64>| {
-            let numbers: Vec<f64> = there.iter().filter_map(|trial| of(trial)).collect();
-            (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
-        };
-        Self {
-            value,
-            good: there.iter().filter(|trial| trial.good).count(),
-            trials: there.len(),
-            mean_ms: mean(|trial| trial.seen.response_latency_mean_ms),
-            p99_ms: mean(|trial| trial.seen.response_latency_p99_ms),
-            loss_percent: mean(|trial| trial.seen.effective_loss_percent),
-            gateway_cpu: mean(|trial| trial.seen.gateway_cpu_percent),
-            gateway_mib: mean(|trial| trial.seen.gateway_rss_mib),
-            generator_cpu: mean(|trial| trial.seen.generator_cpu_percent),
-        }
+        let good = there.iter().filter(|trial| trial.good).count();
+        Self { value, good, trials: there.len(), seen: Seen::mean(&there) }
     }
 
     /// Devices a core and a GiB of the gateway.
     fn devices_per(&self) -> Option<(f64, f64)> {
         let devices = f64::from(self.value);
         Some((
-            devices / (self.gateway_cpu? / 100.0).max(1e-9),
-            devices / (self.gateway_mib? / 1024.0).max(1e-9),
+            devices / (self.seen.gateway_cpu_percent? / 100.0).max(1e-9),
+            devices / (self.seen.gateway_rss_mib? / 1024.0).max(1e-9),
         ))
     }
 }
@@ -71,7 +50,12 @@ pub(super) fn levels(kept: &Kept) -> Vec<Level> {
 pub(super) fn knee(kept: &Kept) -> Option<(u32, bool)> {
     let powers: Vec<(u32, f64)> = levels(kept)
         .iter()
-        .filter_map(|level| Some((level.value, f64::from(level.value) / level.mean_ms?.max(1e-6))))
+        .filter_map(|level| {
+            Some((
+                level.value,
+                f64::from(level.value) / level.seen.response_latency_mean_ms?.max(1e-6),
+            ))
+        })
         .collect();
     let (first, last) = (powers.first()?, powers.last()?);
     let knee = powers.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -182,7 +166,9 @@ impl Ended {
         let level = Level::of(kept, met);
         let mut out = Vec::new();
         let shown = kept.quantity.shown(met);
-        if let (Some(cpu), Some(memory)) = (level.gateway_cpu, level.gateway_mib) {
+        if let (Some(cpu), Some(memory)) =
+            (level.seen.gateway_cpu_percent, level.seen.gateway_rss_mib)
+        {
             let per = match level.devices_per() {
                 Some((core, gib)) if kept.quantity.name == "devices" => {
                     format!(": {core:.0} devices a core, {gib:.0} a GiB")
@@ -197,10 +183,10 @@ impl Ended {
         let cores = kept.basis.host.get("cores").and_then(serde_json::Value::as_f64);
         let memory = kept.basis.host.get("memory_mib").and_then(serde_json::Value::as_f64);
         if let (Some(cores), Some(gateway), Some(generator)) =
-            (cores, level.gateway_cpu, level.generator_cpu)
+            (cores, level.seen.gateway_cpu_percent, level.seen.generator_cpu_percent)
         {
             let busy = (gateway + generator) / cores;
-            let left = match (memory, level.gateway_mib) {
+            let left = match (memory, level.seen.gateway_rss_mib) {
                 (Some(memory), Some(used)) => format!(
                     "; the gateway has {:.1} % of {:.1} GiB",
                     used / memory * 100.0,
@@ -224,7 +210,7 @@ impl Ended {
         let kept = &self.kept;
         let level = Level::of(kept, kept.bounds().missed.or(kept.bounds().met)?);
         let cores = kept.basis.host.get("cores").and_then(serde_json::Value::as_f64)?;
-        let busy = (level.gateway_cpu? + level.generator_cpu?) / cores;
+        let busy = (level.seen.gateway_cpu_percent? + level.seen.generator_cpu_percent?) / cores;
         (busy >= FULL).then(|| {
             format!(
                 "generator and gateway share this host and used {busy:.0} % of it: the gateway may carry \
@@ -273,19 +259,17 @@ fn write_curve(out: &mut String, kept: &Kept) {
         "good", "p99 (ms)", "loss %", "gateway CPU %", "MiB", "generator CPU %"
     );
     for level in levels(kept) {
-        let shown = |number: Option<f64>, digits: usize| {
-            number.map_or("-".to_owned(), |number| format!("{number:.digits$}"))
-        };
+        let seen = &level.seen;
         let _ = writeln!(
             out,
             "{:>width$}{:>8}{:>12}{:>8}{:>14}{:>12}{:>16}",
             level.value,
             format!("{}/{}", level.good, level.trials),
-            shown(level.p99_ms, 1),
-            shown(level.loss_percent, 2),
-            shown(level.gateway_cpu, 0),
-            shown(level.gateway_mib, 0),
-            shown(level.generator_cpu, 0),
+            cell(seen.response_latency_p99_ms, 1),
+            cell(seen.effective_loss_percent, 2),
+            cell(seen.gateway_cpu_percent, 0),
+            cell(seen.gateway_rss_mib, 0),
+            cell(seen.generator_cpu_percent, 0),
         );
     }
 }

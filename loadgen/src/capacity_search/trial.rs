@@ -151,6 +151,27 @@ impl Seen {
             generator_cpu_percent: mean(Metric::GeneratorCpu),
         }
     }
+
+    /// What was seen on average over trials, of those that know it.
+    pub(super) fn mean(trials: &[&Trial]) -> Self {
+        let mean = |of: fn(&Self) -> Option<f64>| {
+            let numbers: Vec<f64> = trials.iter().filter_map(|trial| of(&trial.seen)).collect();
+            (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
+        };
+        Self {
+            devices: trials.first().map_or(0, |trial| trial.seen.devices),
+            frames_per_s: mean(|seen| seen.frames_per_s),
+            response_latency_mean_ms: mean(|seen| seen.response_latency_mean_ms),
+            response_latency_p99_ms: mean(|seen| seen.response_latency_p99_ms),
+            effective_loss_percent: mean(|seen| seen.effective_loss_percent),
+            work_mean_ms: mean(|seen| seen.work_mean_ms),
+            workers: mean(|seen| seen.workers),
+            workers_busy: mean(|seen| seen.workers_busy),
+            gateway_cpu_percent: mean(|seen| seen.gateway_cpu_percent),
+            gateway_rss_mib: mean(|seen| seen.gateway_rss_mib),
+            generator_cpu_percent: mean(|seen| seen.generator_cpu_percent),
+        }
+    }
 }
 
 impl fmt::Display for Trial {

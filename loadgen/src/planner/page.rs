@@ -1,7 +1,7 @@
 //! The page of a plan.
 
 use reports::plot::{Axis, Content, Mark, Plot, Series, Shape};
-use reports::study::{Grid, Part, Study, Tone};
+use reports::study::{Grid, Part, Study, Tone, cell};
 
 use super::{Known, Plan};
 
@@ -147,9 +147,6 @@ fn measured(plan: &Plan) -> Grid {
         "counted",
     ]);
     for one in &plan.measured {
-        let number = |number: Option<f64>, digits: usize| {
-            number.map_or("-".to_owned(), |number| format!("{number:.digits$}"))
-        };
         let devices = f64::from(one.devices.0);
         table.rows.push(vec![
             one.workers.to_string(),
@@ -157,10 +154,10 @@ fn measured(plan: &Plan) -> Grid {
             format!("{:.0}", one.sure.0 * 100.0),
             one.devices.1.to_string(),
             format!("{:.0}", one.sure.1 * 100.0),
-            number(one.frames_per_device_s.map(|each| each * devices), 0),
-            number(one.work_ms, 3),
-            number(one.in_service(devices), 2),
-            number(one.busy, 2),
+            cell(one.frames_per_device_s.map(|each| each * devices), 0),
+            cell(one.work_ms, 3),
+            cell(one.in_service(devices), 2),
+            cell(one.busy, 2),
         ]);
     }
     table
