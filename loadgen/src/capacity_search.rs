@@ -43,7 +43,7 @@ const FORMAT: u32 = 2;
 pub struct Plan {
     /// The scenario's file.
     pub scenario: String,
-    /// Its text and changes: a search of another one does not go on.
+    /// Its text, its changes and whose gateway it is: a search of another one does not go on.
     pub text: String,
     /// What is varied.
     pub quantity: Quantity,
@@ -85,7 +85,7 @@ impl Quantity {
     /// How hard a value is, and which value is so hard: the same number, or the same as far from the other
     /// end.
     pub fn mirrored(&self, value: u32) -> u32 {
-        if self.fewest { self.range.0 + self.range.1 - value } else { value }
+        if self.fewest { (self.range.0 + self.range.1).saturating_sub(value) } else { value }
     }
 
     /// A value as people read it.
@@ -191,7 +191,7 @@ impl Kept {
                 && kept.trial_s == begun.trial_s
                 && kept.quantity == begun.quantity
                 && kept.search.is_after(&plan.goal),
-            "{} is of another scenario, other changes or another goal: name another --out",
+            "{} is of another scenario, other changes, another gateway or another goal: name another --out",
             path.display()
         );
         Ok(kept)

@@ -78,9 +78,15 @@ pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
         range: quantity.range,
     };
     let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
+    // Trials of another gateway must not be mixed with these.
+    let gateway = match (&args.target, &args.gateway_binary) {
+        (Some(url), _) => url.clone(),
+        (None, Some(binary)) => binary.display().to_string(),
+        (None, None) => String::new(),
+    };
     let plan = capacity_search::Plan {
         scenario: args.scenario.display().to_string(),
-        text: format!("{}\n{}", scenario.text, scenario.overrides.join("\n")),
+        text: format!("{}\n{}\n{}", scenario.text, scenario.overrides.join("\n"), gateway),
         goal,
         estimate: estimate.clamp(quantity.range.0, quantity.range.1),
         quantity,

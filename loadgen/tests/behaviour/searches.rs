@@ -45,6 +45,9 @@ fn a_search_goes_on_where_it_was_broken_off() {
     let other = search(&["--set", "gateway.workers=2"]);
     assert_eq!(other.code, Some(2));
     assert!(other.stderr.contains("name another --out"), "{}", other.stderr);
+    let elsewhere = search(&["--target", "mqtt://127.0.0.1:1"]);
+    assert_eq!(elsewhere.code, Some(2));
+    assert!(elsewhere.stderr.contains("another gateway"), "{}", elsewhere.stderr);
 }
 
 /// Twelve devices keep 2.4 such workers busy.
