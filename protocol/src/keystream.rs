@@ -36,7 +36,8 @@ pub struct Reuse {
     pub blocks: usize,
 }
 
-/// Watches the keystream of one session, which is one key; 4 KB, no allocation.
+/// Watches the keystream of one session, which is one key; 4 KB, no allocation. Of these it reads a hundred bytes
+/// for a packet beyond all others of its kind, as nearly every packet is, and the whole for others.
 ///
 /// Each datagram is to be told of once: a copy that the network made has the same bytes and gives
 /// nothing away. Only the caller sees the bytes, so a packet of an equal header in the same
@@ -75,6 +76,7 @@ impl KeystreamWatch {
         };
         let reuse = [(Direction::Uplink, &self.uplink), (Direction::Downlink, &self.downlink)]
             .into_iter()
+            .filter(|(_, used)| used.may_have_taken(blocks))
             .flat_map(|(direction, used)| used.recent().map(move |earlier| (direction, earlier)))
             .map(|(direction, earlier)| Reuse {
                 direction,
@@ -139,27 +141,49 @@ impl Blocks {
     }
 }
 
+/// Where the blocks of some packets end, and whose they are: enough to say that most packets share nothing with
+/// any of them, without a look at each.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    /// What the packets have in common; `None` when they differ, or one counted on into the next ssrc.
+    session: Option<u128>,
+    /// None of them took a block at or after this time.
+    end: u128,
+}
+
+impl Reach {
+    fn of(blocks: Blocks) -> Self {
+        Self { session: (!blocks.carries()).then(|| blocks.session()), end: blocks.end() }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let session = self.session.filter(|_| self.session == other.session);
+        Self { session, end: self.end.max(other.end) }
+    }
+
+    /// Whether one of the packets may have taken one of `blocks`.
+    fn may_have_taken(self, blocks: Blocks) -> bool {
+        let same_session = self.session.is_none_or(|session| session == blocks.session());
+        blocks.carries() || same_session && u128::from(blocks.time()) < self.end
+    }
+}
+
 /// What the packets of one direction took.
 #[derive(Clone, Debug)]
 struct Used {
     /// A ring: packet n (from 0) stands at n modulo the length.
     ring: [Blocks; REMEMBERED],
     noted: usize,
+    /// How far all of them came, if there are any.
+    all: Option<Reach>,
     /// How far the forgotten ones came, if there are any.
-    forgotten: Option<Forgotten>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Forgotten {
-    /// What they had in common; `None` when they differ, or one counted on into the next ssrc.
-    session: Option<u128>,
-    /// No forgotten packet took a block at or after this time.
-    end: u128,
+    forgotten: Option<Reach>,
 }
 
 impl Default for Used {
     fn default() -> Self {
-        Self { ring: [Blocks::default(); REMEMBERED], noted: 0, forgotten: None }
+        let ring = [Blocks::default(); REMEMBERED];
+        Self { ring, noted: 0, all: None, forgotten: None }
     }
 }
 
@@ -171,28 +195,27 @@ impl Used {
     }
 
     fn note(&mut self, blocks: Blocks) {
+        let join = |reach: Option<Reach>, blocks| {
+            let one = Reach::of(blocks);
+            Some(reach.map_or(one, |reach| reach.and(one)))
+        };
         let place = &mut self.ring[self.noted % REMEMBERED];
         if self.noted >= REMEMBERED {
-            let end = place.end();
-            let session = (!place.carries()).then(|| place.session());
-            self.forgotten = Some(match self.forgotten {
-                None => Forgotten { session, end },
-                Some(before) => Forgotten {
-                    session: session.filter(|_| session == before.session),
-                    end: before.end.max(end),
-                },
-            });
+            self.forgotten = join(self.forgotten, *place);
         }
+        self.all = join(self.all, blocks);
         *place = blocks;
         self.noted += 1;
     }
 
+    /// Whether a packet, remembered or not, may have taken one of `blocks`.
+    fn may_have_taken(&self, blocks: Blocks) -> bool {
+        self.all.is_some_and(|all| all.may_have_taken(blocks))
+    }
+
     /// Whether a forgotten packet may have taken one of `blocks`.
     fn may_have_forgotten(&self, blocks: Blocks) -> bool {
-        self.forgotten.is_some_and(|forgotten| {
-            let same_session = forgotten.session.is_none_or(|session| session == blocks.session());
-            blocks.carries() || same_session && u128::from(blocks.time()) < forgotten.end
-        })
+        self.forgotten.is_some_and(|forgotten| forgotten.may_have_taken(blocks))
     }
 }
 
