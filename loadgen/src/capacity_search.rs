@@ -4,8 +4,8 @@
 //! A trial is a run: of the scenario's one phase with so many devices, which arrive within 2 s or, beyond a
 //! thousand, 500 a second, and stay for the trial's length; or of the scenario as it stands with the setting
 //! that its `[search]` names. It is bad when a threshold fails. A run that is INVALID says nothing and is done
-//! again; where it is INVALID [`TRIES`] times in a row, the host cannot bring that load, and the search ends
-//! there. All that is known is in `search.json` after each trial, from which a search that was broken off
+//! again; where it is INVALID [`TRIES`] times in a row, the host cannot bring that load, and the search goes on
+//! below it. All that is known is in `search.json` after each trial, from which a search that was broken off
 //! goes on.
 //!
 //! `trial` is what is kept of a run, `result` what is said of a search at the terminal, and `page` on its
@@ -138,7 +138,7 @@ pub enum End {
     Found,
     /// Its time was over.
     Budget,
-    /// The host cannot bring this value.
+    /// What was brought is met, and the host cannot bring this value.
     Host(u32),
     /// Somebody ended it.
     Interrupted,
@@ -270,7 +270,11 @@ pub fn search(
     let mut invalid_in_a_row = 0;
     let end = loop {
         let load = match kept.search.next() {
-            Step::Done(_) => break End::Found,
+            Step::Done(_) => {
+                let out_of_reach = kept.search.out_of_reach();
+                break out_of_reach
+                    .map_or(End::Found, |load| End::Host(plan.quantity.mirrored(load)));
+            }
             Step::Trial(load) => load,
         };
         if began.elapsed() >= plan.budget {
@@ -296,12 +300,14 @@ pub fn search(
             Outcome::Interrupted => break End::Interrupted,
             Outcome::Invalid => {
                 kept.invalid += 1;
-                kept.write(&plan.out)?;
                 invalid_in_a_row += 1;
                 told(&format!("{shown:>16}  INVALID: not the planned load"));
                 if invalid_in_a_row == TRIES {
-                    break End::Host(value);
+                    invalid_in_a_row = 0;
+                    kept.search.cannot_be_brought(load);
+                    told(&format!("{shown:>16}  cannot be brought by this host"));
                 }
+                kept.write(&plan.out)?;
             }
         }
     };

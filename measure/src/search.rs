@@ -5,7 +5,8 @@
 //! bound** when so much of the time at it was good that the share of bad time stays within `exceed`
 //! whatever comes until `sum` is full, an **upper bound** when it cannot any more, and undecided until
 //! then. The search doubles or halves from an estimate until it has both, and then halves the bracket on a
-//! logarithmic scale until it is `width` wide. What comes next depends on the trials alone, in whatever
+//! logarithmic scale until it is `width` wide. A load that cannot be brought bounds it from above without being
+//! called too much. What comes next depends on the trials alone, in whatever
 //! order they were run: a search that was broken off goes on where it was.
 
 use std::collections::BTreeMap;
@@ -70,13 +71,16 @@ pub struct Search {
     goal: Goal,
     estimate: u32,
     accounts: BTreeMap<u32, Account>,
+    /// The least load that could not be brought; `None` while every load could.
+    #[serde(default)]
+    out_of_reach: Option<u32>,
 }
 
 impl Search {
     /// A search that begins at an estimate.
     pub fn new(goal: Goal, estimate: u32) -> Self {
         let estimate = estimate.clamp(goal.range.0, goal.range.1);
-        Self { goal, estimate, accounts: BTreeMap::new() }
+        Self { goal, estimate, accounts: BTreeMap::new(), out_of_reach: None }
     }
 
     /// Whether it is after this.
@@ -88,6 +92,16 @@ impl Search {
     pub fn trial(&mut self, load: u32, lasting_s: f64, good: bool) {
         let account = self.accounts.entry(load).or_default();
         *if good { &mut account.good_s } else { &mut account.bad_s } += lasting_s;
+    }
+
+    /// Takes note that a load cannot be brought: neither it nor more is tried again.
+    pub fn cannot_be_brought(&mut self, load: u32) {
+        self.out_of_reach = Some(self.out_of_reach.map_or(load, |least| least.min(load)));
+    }
+
+    /// The least load that could not be brought, where the bracket ends for that alone.
+    pub fn out_of_reach(&self) -> Option<u32> {
+        self.out_of_reach.filter(|_| self.bracket().upper.is_none())
     }
 
     /// What a load is by now.
@@ -139,7 +153,9 @@ impl Search {
     pub fn next(&self) -> Step {
         let (least, most) = self.goal.range;
         let bracket = self.bracket();
-        let load = match bracket {
+        let Bracket { lower, upper } = bracket;
+        let upper = upper.into_iter().chain(self.out_of_reach).min();
+        let load = match (Bracket { lower, upper }) {
             Bracket { lower: None, upper: None } => self.estimate,
             Bracket { lower: Some(lower), upper: None } if lower < most => {
                 lower.saturating_mul(2).max(lower + 1).min(most)
@@ -266,6 +282,43 @@ mod tests {
         for broken_off in [0, 5, 17] {
             assert_eq!(run(Some(broken_off)), whole);
         }
+    }
+
+    /// Searches where more than `reach` cannot be brought.
+    fn within_reach(estimate: u32, reach: u32, step: u32) -> Search {
+        let mut search = Search::new(GOAL, estimate);
+        while let Step::Trial(load) = search.next() {
+            if load > reach {
+                search.cannot_be_brought(load);
+            } else {
+                search.trial(load, TRIAL_S, load <= step);
+            }
+        }
+        search
+    }
+
+    #[test]
+    fn a_load_that_cannot_be_brought_sends_the_search_below_it() {
+        // The step is within reach, though doubling and the estimate were not.
+        for estimate in [64, 150, 5000] {
+            let search = within_reach(estimate, 120, 100);
+            let Bracket { lower: Some(lower), upper: Some(upper) } = search.bracket() else {
+                panic!("{estimate}: {search:?}");
+            };
+            assert!(lower <= 100 && upper > 100 && upper <= 103, "{estimate}: {lower} to {upper}");
+            assert_eq!(search.out_of_reach(), None, "what ends the bracket is the step");
+        }
+        // The step is beyond: all that is known is what was met, close to what can be brought.
+        let search = within_reach(64, 120, 200);
+        let Bracket { lower: Some(lower), upper: None } = search.bracket() else {
+            panic!("{search:?}");
+        };
+        assert!((118..=120).contains(&lower), "{lower}");
+        assert!(search.out_of_reach().is_some_and(|load| load > 120), "{search:?}");
+        // Not even the least.
+        let search = within_reach(64, 0, 200);
+        assert_eq!(search.bracket(), Bracket { lower: None, upper: None });
+        assert_eq!(search.out_of_reach(), Some(1));
     }
 
     #[test]

@@ -103,17 +103,24 @@ impl Ended {
         let Bounds { met, missed } = kept.bounds();
         let quantity = &kept.quantity;
         let what = if quantity.name == "devices" { "devices" } else { &quantity.name };
-        let shown = |value: Option<u32>, none: &str| {
-            value.map_or_else(|| none.to_owned(), |value| format!("{value}{}", quantity.unit))
-        };
+        let shown = |value: u32| format!("{value}{}", quantity.unit);
+        let of = &kept.scenario;
         if quantity.fewest {
+            let met = met.map_or_else(|| "no".to_owned(), shown);
             let missed = missed.map_or_else(
                 || "fewer were not too few".to_owned(),
-                |value| format!("{value}{} are too few", quantity.unit),
+                |value| format!("{} are too few", shown(value)),
             );
-            return format!("{} {what} of {}, {missed}", shown(met, "no"), kept.scenario);
+            return format!("{met} {what} of {of}, {missed}");
         }
-        format!("{} to {} {what} of {}", shown(met, "none"), shown(missed, "more"), kept.scenario)
+        match (met, missed) {
+            (Some(met), Some(missed)) => {
+                format!("{} to {} {what} of {of}", shown(met), shown(missed))
+            }
+            (Some(met), None) => format!("at least {} {what} of {of}", shown(met)),
+            (None, Some(missed)) => format!("less than {} {what} of {of}", shown(missed)),
+            (None, None) => format!("not known: {what} of {of}"),
+        }
     }
 
     /// Why it ended otherwise than with a bracket.

@@ -172,12 +172,33 @@ fn where_the_host_is_at_its_end_or_time_is_over_the_bracket_so_far_is_told() {
     let weak =
         |devices, _, _: &Path| Ok(if devices > 60 { Outcome::Invalid } else { hundred(devices) });
     let ended = search(&plan(directory.path()), weak, |_| {}).unwrap();
-    assert_eq!((ended.end, ended.exit_code()), (End::Host(120), INCONCLUSIVE));
-    assert_eq!(ended.kept.invalid, TRIES);
+    // 120, 84, 70, 64 and 61 cannot be brought.
+    assert_eq!((ended.end, ended.exit_code()), (End::Host(61), INCONCLUSIVE));
+    assert_eq!(ended.kept.invalid, 5 * TRIES);
     let text = ended.text();
-    assert!(text.contains("capacity   60 to more devices"), "{text}");
-    assert!(text.contains("this host cannot bring 120 devices"), "{text}");
-    let no_time = Plan { budget: Duration::ZERO, ..plan(directory.path()) };
+    assert!(text.contains("capacity   at least 60 devices"), "{text}");
+    assert!(text.contains("this host cannot bring 61 devices"), "{text}");
+    // It is kept: the same search has nothing to do any more.
+    let again = search(&plan(directory.path()), |_, _, _: &Path| unreachable!(), |_| {}).unwrap();
+    assert_eq!(again.end, End::Host(61));
+    let no_time = Plan { budget: Duration::ZERO, ..plan(&directory.path().join("none")) };
     let ended = search(&no_time, |_, _, _: &Path| unreachable!(), |_| {}).unwrap();
     assert_eq!((ended.end, ended.exit_code()), (End::Budget, INCONCLUSIVE));
+    assert!(ended.text().contains("capacity   not known"), "{}", ended.text());
+}
+
+#[test]
+fn a_bracket_below_what_the_host_cannot_bring_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let host_of_110 =
+        |devices, _, _: &Path| Ok(if devices > 110 { Outcome::Invalid } else { hundred(devices) });
+    let plan = Plan { estimate: 60, ..plan(directory.path()) };
+    let ended = search(&plan, host_of_110, |_| {}).unwrap();
+    assert_eq!((ended.end, ended.exit_code()), (End::Found, 0));
+    let Bounds { met: Some(met), missed: Some(missed) } = ended.kept.bounds() else {
+        panic!("{}", ended.text());
+    };
+    assert!(met <= 100 && missed > 100 && missed <= 105, "{met} to {missed}");
+    assert!(ended.kept.invalid >= TRIES, "120 was tried");
+    assert!(!ended.text().contains("cannot bring"), "{}", ended.text());
 }
