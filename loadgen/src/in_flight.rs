@@ -37,7 +37,7 @@ impl InFlight {
     }
 
     /// The law for `answered` frames in `span` that took `latency` each, on average, from their send
-    /// call on; `None` for too few counts.
+    /// call until their answer was read; `None` for too few counts.
     pub fn law(&self, answered: u64, span: Duration, latency: Duration) -> Option<LittlesLaw> {
         if self.counts < ENOUGH || span.is_zero() {
             return None;

@@ -224,8 +224,11 @@ fn littles_law(performed: &Performed) -> Option<LittlesLaw> {
     let overall = &performed.collected.overall;
     let latency = overall.sampled(Metric::ServiceLatency)?;
     let all_known = overall.counted(Metric::FramesAwaited) == Some(latency.count());
-    let mean = Duration::from_secs_f64(latency.statistic(Statistic::Mean)? / 1e3);
-    let law = performed.timeline.in_flight.law(latency.count(), performed.duration, mean)?;
+    let receive_lag = overall.sampled(Metric::ReceiveLag)?.statistic(Statistic::Mean)?;
+    // A frame counts as under way until its answer was read.
+    let under_way =
+        Duration::from_secs_f64((latency.statistic(Statistic::Mean)? + receive_lag) / 1e3);
+    let law = performed.timeline.in_flight.law(latency.count(), performed.duration, under_way)?;
     all_known.then_some(law)
 }
 

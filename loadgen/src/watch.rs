@@ -389,7 +389,7 @@ impl<'a> Watch<'a> {
             self.account.missed();
             return None;
         };
-        Some(self.account.add(reading, phase, &self.fleet.calls))
+        Some(self.account.add(reading, phase, &self.fleet.calls).await)
     }
 
     /// What was seen.

@@ -31,6 +31,10 @@ pub use super::answer_record::PhaseArrivals;
 
 /// How long the thread waits at most before it looks at its clock and its orders.
 const WAIT: Duration = Duration::from_millis(100);
+/// Where packets come faster than this, they are read in rounds of it: the kernel has stamped them, so that
+/// reading each at once would tell nothing more, and would cost a wake-up of each and, at a real-time priority,
+/// the processor of whoever is sending it (ADR 17).
+const ROUND: Duration = Duration::from_micros(500);
 /// How often the offset between the kernel's stamps and the run's clock is measured anew.
 const OFFSET_EVERY: Duration = Duration::from_secs(1);
 /// A device's own socket rarely holds more than this at once.
@@ -152,6 +156,7 @@ impl Listener {
             free: Vec::new(),
             batch: ReceiveBatch::new(BATCH),
             on_the_way: OnTheWay::default(),
+            rounds: Rounds::default(),
             recorder: AnswerRecorder::new(phases, recorder, Arc::clone(&answered)),
             heard: Heard {
                 calls: Vec::new(),
@@ -243,8 +248,28 @@ struct ListenerThread {
     batch: ReceiveBatch,
     /// Read, and still held by the simulated network.
     on_the_way: OnTheWay,
+    rounds: Rounds,
     recorder: AnswerRecorder,
     heard: Heard,
+}
+
+/// When to read next: at once while packets are rare, in rounds while they are not.
+#[derive(Debug, Default)]
+struct Rounds {
+    /// When the last round began; `None` before the first.
+    began: Option<Moment>,
+    /// Some packet had no stamp of the kernel's, and its arrival is when it is read.
+    unstamped: bool,
+}
+
+impl Rounds {
+    /// A round begins; until when to collect what comes after it, unless packets are rare.
+    fn begin(&mut self, now: Moment) -> Option<Moment> {
+        let before = self.began.replace(now)?;
+        // A round that was waited for comes a little later than one.
+        let rare = now.since(before) >= ROUND * 2;
+        (!rare && !self.unstamped).then_some(now + ROUND)
+    }
 }
 
 impl ListenerThread {
@@ -257,6 +282,7 @@ impl ListenerThread {
             let wait = self.on_the_way.next().map_or(WAIT, |next| next.since(looked).min(WAIT));
             // A wait cannot fail with valid arguments; if it did, the orders are still looked at.
             let _ = self.shared.poller.wait(&mut events, wait);
+            let collect_until = self.rounds.begin(self.clock.now());
             for token in events.tokens().filter(|&token| token != WAKER) {
                 self.read(usize::try_from(token).expect("tokens are indices"));
             }
@@ -265,6 +291,9 @@ impl ListenerThread {
             let now = self.clock.now();
             self.track_offset(now);
             self.recorder.hand_over(now);
+            if let Some(moment) = collect_until {
+                self.clock.sleep_until(moment);
+            }
         }
         self.finish()
     }
@@ -367,6 +396,7 @@ impl ListenerThread {
             downlink.kernel_drops = drops;
         }
         for received in self.batch.received() {
+            self.rounds.unstamped |= received.kernel_time.is_none();
             let at = received.kernel_time.map_or(now, |stamp| self.offset.to_moment(stamp));
             let bytes = received.datagram.payload_mut();
             if let Some(ways) = &downlink.call.ways {

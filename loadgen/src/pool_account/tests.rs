@@ -57,14 +57,16 @@ fn close(seen: f64, expected: f64) -> bool {
     (seen - expected).abs() < 2e-3
 }
 
-#[test]
-fn what_happened_in_a_second_is_the_difference_of_two_readings() {
+#[tokio::test]
+async fn what_happened_in_a_second_is_the_difference_of_two_readings() {
     let (mut account, calls) = (account(), CallRegistry::default());
-    let first =
-        account.add(reading(status(1.0, &[("serving", 5.0), ("serving", 1.0)], 0.0)), 0, &calls);
+    let first = account
+        .add(reading(status(1.0, &[("serving", 5.0), ("serving", 1.0)], 0.0)), 0, &calls)
+        .await;
     assert_eq!((first.serving, first.starting, first.span), (2, 1, None));
-    let second =
-        account.add(reading(status(3.0, &[("serving", 6.5), ("serving", 1.5)], 0.5)), 0, &calls);
+    let second = account
+        .add(reading(status(3.0, &[("serving", 6.5), ("serving", 1.5)], 0.5)), 0, &calls)
+        .await;
     let span = second.span.unwrap();
     assert!(close(span.busy, 1.0), "2 s of work in 2 s: {second:?}");
     assert!(close(span.idle_while_waiting, 0.25) && close(span.balance.unwrap(), 0.8), "{span:?}");
@@ -81,8 +83,8 @@ fn what_happened_in_a_second_is_the_difference_of_two_readings() {
     assert_eq!((record.scaling.changes, record.coverage.readings), (3, 2));
 }
 
-#[test]
-fn balance_is_scored_only_while_the_same_workers_serve_and_have_something_to_do() {
+#[tokio::test]
+async fn balance_is_scored_only_while_the_same_workers_serve_and_have_something_to_do() {
     for (before, now, scored) in [
         (vec![("serving", 0.0), ("serving", 0.0)], vec![("serving", 0.9), ("serving", 0.1)], true),
         (vec![("serving", 0.0), ("serving", 0.0)], vec![("serving", 0.2), ("serving", 0.1)], false),
@@ -96,16 +98,16 @@ fn balance_is_scored_only_while_the_same_workers_serve_and_have_something_to_do(
         ),
     ] {
         let (mut account, calls) = (account(), CallRegistry::default());
-        account.add(reading(status(1.0, &before, 0.0)), 1, &calls);
-        account.add(reading(status(2.0, &now, 0.0)), 1, &calls);
+        account.add(reading(status(1.0, &before, 0.0)), 1, &calls).await;
+        account.add(reading(status(2.0, &now, 0.0)), 1, &calls).await;
         let (measured, _) = account.finish();
         let balance = mean(&measured[&1], Metric::WorkerBalance);
         assert_eq!(balance.is_some(), scored, "{before:?} {now:?}");
     }
 }
 
-#[test]
-fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
+#[tokio::test]
+async fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (mut account, calls) = (account(), CallRegistry::default());
     let call = Arc::new(call_to(&peer, 1, Moment::from_millis(60)));
@@ -125,7 +127,7 @@ fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
         passage(Ssrc::new(9), call.timestamp(1)),
     ];
     let told = Reading { status: status(1.0, &[("serving", 0.0)], 0.0), passages, left_out: 5 };
-    let second = account.add(told, 1, &calls);
+    let second = account.add(told, 1, &calls).await;
     assert!(close(second.queue_delay_p50_ms.unwrap(), 2.0), "{second:?}");
     account.missed();
     let (measured, record) = account.finish();
@@ -148,13 +150,13 @@ fn a_frame_counts_in_the_phase_in_which_it_was_planned() {
     assert_eq!(coverage, expected);
 }
 
-#[test]
-fn changes_are_placed_on_the_clock_of_the_run() {
+#[tokio::test]
+async fn changes_are_placed_on_the_clock_of_the_run() {
     let (mut account, calls) = (account(), CallRegistry::default());
     let started = account.clock.to_monotonic(Moment::from_millis(500));
     let mut told = status(9.0, &[("serving", 0.0)], 0.0);
     told.started_at_monotonic_ns = nanos(started);
-    account.add(reading(told), 0, &calls);
+    account.add(reading(told), 0, &calls).await;
     let record = account.finish().1.unwrap();
     let event = &record.scaling.events[0];
     assert!(close(event.at_ms, 3000.0), "2.5 s after 0.5 s: {event:?}");
@@ -169,18 +171,18 @@ fn a_gateway_that_told_nothing_has_no_record() {
     assert!(measured.is_empty() && record.is_none());
 }
 
-#[test]
-fn a_gateway_that_was_restarted_counts_on() {
+#[tokio::test]
+async fn a_gateway_that_was_restarted_counts_on() {
     let (mut account, calls) = (account(), CallRegistry::default());
     let again = |uptime_s| Status {
         started_at_monotonic_ns: 9_000_000_000,
         ..status(uptime_s, &[("serving", 0.5)], 0.25)
     };
-    account.add(reading(status(1.0, &[("serving", 1.0), ("serving", 1.0)], 0.0)), 0, &calls);
-    account.add(reading(status(3.0, &[("serving", 2.0), ("serving", 2.0)], 0.5)), 0, &calls);
-    let second = account.add(reading(again(0.5)), 0, &calls);
+    account.add(reading(status(1.0, &[("serving", 1.0), ("serving", 1.0)], 0.0)), 0, &calls).await;
+    account.add(reading(status(3.0, &[("serving", 2.0), ("serving", 2.0)], 0.5)), 0, &calls).await;
+    let second = account.add(reading(again(0.5)), 0, &calls).await;
     assert_eq!(second.span, None, "of two gateways nothing can be said");
-    account.add(reading(again(2.5)), 0, &calls);
+    account.add(reading(again(2.5)), 0, &calls).await;
     let record = account.finish().1.unwrap();
     assert_eq!((record.frames_run, record.frames_encoded, record.worker_timeouts), (30, 40, 6));
     assert_eq!((record.scaling.changes, record.scaling.events.len()), (6, 2));

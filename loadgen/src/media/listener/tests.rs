@@ -91,3 +91,23 @@ fn answers_are_matched_counted_and_timed_from_the_plan() {
     // can be negative.
     assert!(of_call.latency_max < Duration::from_secs(10));
 }
+
+#[test]
+fn rare_packets_are_read_at_once_and_many_in_rounds() {
+    let us = |micros: u64| Moment::from_nanos(micros * 1000);
+    let mut rounds = Rounds::default();
+    for (began, collect_until) in [
+        (0, None),
+        (60_000, None),
+        (60_700, Some(61_200)),
+        // A round that was waited for: 530 µs later, as threads wake late.
+        (61_230, Some(61_730)),
+        (61_760, Some(62_260)),
+        (62_760, None),
+    ] {
+        assert_eq!(rounds.begin(us(began)), collect_until.map(us), "{began}");
+    }
+    // Where reading is arrival, nothing waits.
+    rounds.unstamped = true;
+    assert_eq!(rounds.begin(us(62_800)), None);
+}
