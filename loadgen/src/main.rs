@@ -228,8 +228,8 @@ fn run_one(asked: Asked<'_>) -> anyhow::Result<Told> {
         target,
         out,
         baseline,
-        gateway_binary: how.gateway_binary.clone(),
-        priority: how.priority.into(),
+        gateway_binary: how.means.gateway_binary.clone(),
+        priority: how.means.priority.into(),
         quiet: how.say.quiet || how.say.json,
     })?;
     // The run is done: what cannot be made of its files takes nothing from it.

@@ -39,8 +39,8 @@ pub struct Measured {
     pub workers: u32,
     /// Devices that were met, and that were too many.
     pub devices: (u32, u32),
-    /// How sure both bounds are, from 0 to 1.
-    pub sure: (f64, f64),
+    /// How sure both bounds are, from 0 to 1; `None` where that cannot be said.
+    pub sure: (Option<f64>, Option<f64>),
     /// Frames that a device has answered in a second, at the lower bound.
     pub frames_per_device_s: Option<f64>,
     /// For how long a worker has a frame in its hands, in ms, at the lower bound.
@@ -74,12 +74,11 @@ impl Measured {
         #[expect(clippy::cast_sign_loss, reason = "a number of workers")]
         #[expect(clippy::cast_possible_truncation, reason = "a number of workers")]
         let workers = workers as u32;
-        let sure = |value| kept.confidence(value).unwrap_or(0.0);
         Ok(Self {
             search: path.to_owned(),
             workers,
             devices: (met, missed),
-            sure: (sure(met), sure(missed)),
+            sure: (kept.confidence(met), kept.confidence(missed)),
             frames_per_device_s: seen.frames_per_s.map(|frames| frames / f64::from(met)),
             work_ms: seen.work_mean_ms,
             busy: seen.workers_busy,

@@ -79,7 +79,7 @@ pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
     };
     let out = args.out.clone().unwrap_or_else(|| run_directory::for_now(&args.scenario));
     // Trials of another gateway must not be mixed with these.
-    let gateway = match (&args.target, &args.gateway_binary) {
+    let gateway = match (&args.target, &args.means.gateway_binary) {
         (Some(url), _) => url.clone(),
         (None, Some(binary)) => binary.display().to_string(),
         (None, None) => String::new(),
@@ -112,8 +112,8 @@ pub(crate) fn search(args: &SearchArgs) -> anyhow::Result<u8> {
             target: args.target.clone(),
             out: Some(out.to_owned()),
             baseline: None,
-            gateway_binary: args.gateway_binary.clone(),
-            priority: args.priority.into(),
+            gateway_binary: args.means.gateway_binary.clone(),
+            priority: args.means.priority.into(),
             quiet: true,
         })?;
         // While they come, half of them are there on average.
@@ -257,13 +257,15 @@ pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<u8> {
 /// Runs that are kept to compare with.
 pub(crate) fn baselines(command: &BaselineCommand) -> anyhow::Result<u8> {
     match command {
-        BaselineCommand::Save { run, name, commit, directory, replace } => {
+        BaselineCommand::Save { run, name, commit, kept, replace } => {
             let commit = commit.clone();
-            let path = baseline::save(run, name.as_deref(), commit, directory, *replace)?;
+            let path = baseline::save(run, name.as_deref(), commit, &kept.directory, *replace)?;
             print(&format!("{}\n", path.display()));
         }
-        BaselineCommand::List { directory } => print(&baseline::list(directory)?),
-        BaselineCommand::Show { name, directory } => print(&baseline::show(name, directory)?),
+        BaselineCommand::List { kept } => print(&baseline::list(&kept.directory)?),
+        BaselineCommand::Show { name, kept } => {
+            print(&baseline::show(name, &kept.directory)?);
+        }
     }
     Ok(0)
 }

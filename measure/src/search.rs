@@ -125,7 +125,8 @@ impl Search {
 
     /// How sure it is that no more, or that more, than the share that may be bad is bad at a load that is a
     /// bound: of all true shares between 0 and 1, each as likely at first (Bayes and Laplace), those that are on
-    /// the right side after its trials, each `trial_s` long. `None` of a load that is undecided.
+    /// the right side after its trials, each `trial_s` long. `None` of a load that is undecided, and of a lower bound
+    /// where no share may be bad: that a share is exactly 0 no number of trials makes likely.
     pub fn confidence(&self, load: u32, trial_s: f64) -> Option<f64> {
         let Account { good_s, bad_s } = self.accounts.get(&load).copied().unwrap_or_default();
         let within = beta_reg(
@@ -134,7 +135,7 @@ impl Search {
             self.goal.exceed.clamp(0.0, 1.0),
         );
         match self.bound(load) {
-            Bound::Lower => Some(within),
+            Bound::Lower => (self.goal.exceed > 0.0).then_some(within),
             Bound::Upper => Some(1.0 - within),
             Bound::Undecided => None,
         }
@@ -351,6 +352,17 @@ mod tests {
             let seen = sure(good, bad).unwrap();
             assert!((seen - share).abs() < 1e-9, "{good} and {bad}: {seen}");
         }
+    }
+
+    #[test]
+    fn that_nothing_may_be_bad_is_never_sure_and_that_it_was_is() {
+        let mut search = Search::new(Goal { exceed: 0.0, ..GOAL }, 50);
+        for _ in 0..7 {
+            search.trial(50, TRIAL_S, true);
+        }
+        search.trial(60, TRIAL_S, false);
+        assert_eq!((search.bound(50), search.confidence(50, TRIAL_S)), (Bound::Lower, None));
+        assert_eq!((search.bound(60), search.confidence(60, TRIAL_S)), (Bound::Upper, Some(1.0)));
     }
 
     #[test]

@@ -158,9 +158,11 @@ impl Ended {
             let value = value?;
             let (good, all) =
                 (kept.at(value).filter(|trial| trial.good).count(), kept.at(value).count());
-            let sure = kept.confidence(value)? * 100.0;
+            let sure = kept
+                .confidence(value)
+                .map_or_else(String::new, |sure| format!(", {:.0} % sure", sure * 100.0));
             let shown = kept.quantity.shown(value);
-            Some((label, format!("{shown}: {good} of {all} trials good, {sure:.0} % sure")))
+            Some((label, format!("{shown}: {good} of {all} trials good{sure}")))
         };
         let too = if kept.quantity.fewest { "too few" } else { "too much" };
         [told("met", met), told(too, missed)].into_iter().flatten().collect()

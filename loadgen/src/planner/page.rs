@@ -151,9 +151,9 @@ fn measured(plan: &Plan) -> Grid {
         table.rows.push(vec![
             one.workers.to_string(),
             one.devices.0.to_string(),
-            format!("{:.0}", one.sure.0 * 100.0),
+            cell(one.sure.0.map(|sure| sure * 100.0), 0),
             one.devices.1.to_string(),
-            format!("{:.0}", one.sure.1 * 100.0),
+            cell(one.sure.1.map(|sure| sure * 100.0), 0),
             cell(one.frames_per_device_s.map(|each| each * devices), 0),
             cell(one.work_ms, 3),
             cell(one.in_service(devices), 2),
