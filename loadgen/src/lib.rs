@@ -34,6 +34,7 @@ pub mod live_files;
 pub mod media;
 pub mod network_text;
 pub mod noise_floor;
+pub mod pace_probe;
 pub mod plan;
 pub mod planner;
 pub mod pool_account;

@@ -119,7 +119,9 @@ pub fn assemble(ran: Ran<'_>, directory: &RunDirectory) -> io::Result<RunRecord>
 fn add_process_metrics(performed: &mut Performed) {
     let collected = &mut performed.collected;
     let timeline = &performed.timeline;
-    for (&segment, samples) in timeline.resources.iter().chain(&timeline.pool) {
+    for (&segment, samples) in
+        timeline.resources.iter().chain(&timeline.pool).chain(&performed.pace)
+    {
         collected.segments[segment].merge(samples);
         collected.overall.merge(samples);
     }

@@ -1,5 +1,6 @@
 //! Performs a scenario: everything that runs at the same time, begun and ended in order.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use codec::{Complexity, EncoderSettings};
+use measure::record::Measurements;
 use platform::{Clock, Priority};
 use protocol::Moment;
 use protocol::identity::SignatureKey;
@@ -24,6 +26,7 @@ use crate::media::call_registry::CallRegistry;
 use crate::media::checker::{Checker, CheckerPlan, Golden};
 use crate::media::listener::{Listener, ListenerReport};
 use crate::media::pacer::{Pacer, PacerReport, WARM_UP};
+use crate::pace_probe::PaceProbe;
 use crate::preflight;
 use crate::progress::Progress;
 use crate::run::{RunError, system};
@@ -88,6 +91,8 @@ pub struct Performed {
     pub timeline: Timeline,
     /// How late timers were while the load lasted, without its first second.
     pub timer: TimerLateness,
+    /// How long the same piece of arithmetic took while the load lasted, by segment.
+    pub pace: BTreeMap<usize, Measurements>,
     /// Sessions that could not be attempted because this host gave no socket or port for them.
     pub not_attempted: u64,
     /// Why the histogram log ends before the run does; `None` when it does not.
@@ -117,6 +122,8 @@ impl Stage<'_> {
         let warm = Moment::START + WARM_UP;
         let timer = TimerProbe::start(fleet.clock, warm, RUN_PERIOD, self.priority)
             .map_err(system("start the timer probe"))?;
+        let pace = PaceProbe::start(fleet.clock, schedule.segments.clone())
+            .map_err(system("start the pace probe"))?;
         let mut histograms = HistogramLog::begin(self.histograms, fleet.clock)
             .map_err(system("write the histogram log"))?;
         let mut calls = JoinSet::new();
@@ -143,6 +150,7 @@ impl Stage<'_> {
         let ended_early = watch.until_over(&mut calls, &stop, &mut interrupt).await;
         let duration = fleet.clock.now().since_start();
         let timer = timer.stop();
+        let pace = pace.stop();
         watch.look_at_the_gateway(AT_LAST).await;
         let timeline = watch.finish();
         self.progress.end();
@@ -191,6 +199,7 @@ impl Stage<'_> {
             received,
             timeline,
             timer,
+            pace,
             not_attempted: outcomes.iter().filter(|(_, call)| is_our_own(call)).count() as u64,
             histograms_broken_off: histograms.broken_off().map(ToString::to_string),
             decodes_left_out: checked.left_out,

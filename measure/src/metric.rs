@@ -249,6 +249,8 @@ catalogue! {
         "Processor time of the load generator, sampled each second.";
     GeneratorRss, "generator_rss", Memory,
         "Resident memory of the load generator, sampled each second.";
+    MachinePace, "machine_pace", Time,
+        "How long the same piece of arithmetic takes on this machine, 20 times a second: longer while something else works on the cores that its processors share, or they are clocked down. To be compared within one build of Din.";
 }
 
 impl Metric {

@@ -70,6 +70,12 @@ pub(crate) fn distribution(run: &RunRecord, metric: Metric) -> Option<&Summary> 
     }
 }
 
+/// How much slower the machine was on average than at its best, in percent; `None` where that was not looked at.
+pub(crate) fn slower_than_at_best(run: &RunRecord) -> Option<f64> {
+    let pace = distribution(run, Metric::MachinePace)?;
+    Some((pace.mean? / pace.min? - 1.0) * 100.0)
+}
+
 /// The count of this name; `None` where it was not taken.
 pub(crate) fn value(run: &RunRecord, metric: Metric) -> Option<u64> {
     match run.metrics.get(metric.name()) {

@@ -10,7 +10,9 @@ use measure::Metric;
 use measure::record::{RunRecord, ThresholdRecord};
 use measure::validity::State;
 
-use crate::figures::{distribution, millis_text, networks, thousands, value, verdict};
+use crate::figures::{
+    distribution, millis_text, networks, slower_than_at_best, thousands, value, verdict,
+};
 use experience::write_experience;
 use pool::write_pool;
 use thresholds::write_thresholds;
@@ -297,8 +299,17 @@ fn write_resources(out: &mut String, run: &RunRecord) -> std::fmt::Result {
             _ => writeln!(out, "  {name:<10} CPU and memory not measured{what}")?,
         }
     }
+    if let Some(slower) = slower_than_at_best(run).filter(|slower| *slower >= MUCH_SLOWER) {
+        writeln!(
+            out,
+            "  machine    {slower:.0} % slower on average than at its best: its cores are shared or clocked down at times"
+        )?;
+    }
     Ok(())
 }
+
+/// From here on it is said how much slower a machine was, in percent.
+const MUCH_SLOWER: f64 = 10.0;
 
 fn gateway_text(run: &RunRecord) -> String {
     if run.target.kind == "foreign" {

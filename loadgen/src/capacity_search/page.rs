@@ -18,7 +18,7 @@ pub fn study(ended: &Ended) -> Study {
         }
         _ => ("NOT KNOWN".to_owned(), Tone::Open),
     };
-    let cautions = [ended.caution(), ended.shared_host(), ended.suspects()]
+    let cautions = [ended.caution(), ended.shared_host(), ended.uneven_pace(), ended.suspects()]
         .into_iter()
         .flatten()
         .collect::<Vec<String>>();
@@ -57,6 +57,7 @@ fn trials(kept: &Kept) -> Grid {
         "p99 (ms)",
         "loss (%)",
         "gateway CPU (%)",
+        "machine's pace (ms)",
         "what failed",
     ]);
     for trial in &kept.trials {
@@ -67,6 +68,7 @@ fn trials(kept: &Kept) -> Grid {
             cell(trial.seen.response_latency_p99_ms, 1),
             cell(trial.seen.effective_loss_percent, 2),
             cell(trial.seen.gateway_cpu_percent, 0),
+            cell(trial.seen.machine_pace_ms, 4),
             failed,
         ]);
     }

@@ -150,6 +150,20 @@ impl Ended {
         })
     }
 
+    /// When the machine itself was not the same in all trials, the bracket is of no machine in particular.
+    pub(super) fn uneven_pace(&self) -> Option<String> {
+        const MUCH: f64 = 10.0;
+        let paces = || self.kept.trials.iter().filter_map(|trial| trial.seen.machine_pace_ms);
+        let (least, most) = (paces().reduce(f64::min)?, paces().reduce(f64::max)?);
+        let slower = (most / least - 1.0) * 100.0;
+        (slower >= MUCH).then(|| {
+            format!(
+                "the machine itself was {slower:.0} % slower in one trial than in another: somebody else may \
+                 work on its cores, and another hour may say something else"
+            )
+        })
+    }
+
     /// What both bounds rest on, in a line each.
     pub(super) fn bounds_told(&self) -> Vec<(&'static str, String)> {
         let kept = &self.kept;
@@ -237,7 +251,10 @@ impl Ended {
             let _ = writeln!(out, "{label:<10} {text}");
         };
         line("capacity", &self.answer());
-        for caution in [self.caution(), self.shared_host(), self.suspects()].into_iter().flatten() {
+        for caution in [self.caution(), self.shared_host(), self.uneven_pace(), self.suspects()]
+            .into_iter()
+            .flatten()
+        {
             line("", &caution);
         }
         for (label, text) in self.bounds_told() {

@@ -118,6 +118,24 @@ fn the_knee_is_the_most_load_for_its_latency() {
 }
 
 #[test]
+fn a_machine_that_was_not_the_same_in_all_trials_is_told() {
+    for (slowest_ms, told) in [(0.0520, false), (0.0610, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut runs = 0;
+        let drifting = |devices, _, _: &Path| {
+            let Outcome::Counts { mut trial, basis } = hundred(devices) else { unreachable!() };
+            runs += 1;
+            trial.seen.machine_pace_ms = Some(if runs == 3 { slowest_ms } else { 0.0500 });
+            Ok(Outcome::Counts { trial, basis })
+        };
+        let ended = search(&plan(directory.path()), drifting, |_| {}).unwrap();
+        let caution = "the machine itself was 22 % slower in one trial than in another";
+        assert_eq!(ended.text().contains(caution), told, "{}", ended.text());
+        assert_eq!(study(&ended).page().contains(caution), told);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_search_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);

@@ -56,6 +56,9 @@ pub struct Seen {
     pub gateway_rss_mib: Option<f64>,
     /// Processor time of the generator, mean, in % of one core.
     pub generator_cpu_percent: Option<f64>,
+    /// How long the same piece of arithmetic took on the machine, mean, in ms.
+    #[serde(default)]
+    pub machine_pace_ms: Option<f64>,
 }
 
 /// What is the same for all trials of a search.
@@ -149,6 +152,7 @@ impl Seen {
             gateway_cpu_percent: mean(Metric::GatewayCpu),
             gateway_rss_mib: most(Metric::GatewayRss),
             generator_cpu_percent: mean(Metric::GeneratorCpu),
+            machine_pace_ms: mean(Metric::MachinePace),
         }
     }
 
@@ -170,6 +174,7 @@ impl Seen {
             gateway_cpu_percent: mean(|seen| seen.gateway_cpu_percent),
             gateway_rss_mib: mean(|seen| seen.gateway_rss_mib),
             generator_cpu_percent: mean(|seen| seen.generator_cpu_percent),
+            machine_pace_ms: mean(|seen| seen.machine_pace_ms),
         }
     }
 }

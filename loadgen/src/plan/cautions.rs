@@ -195,6 +195,7 @@ fn samples(
         | Metric::IdleWhileWaiting
         | Metric::GeneratorCpu
         | Metric::GeneratorRss => length,
+        Metric::MachinePace => length * 20.0,
         _ => return None,
     };
     let window = threshold.over.map_or(1.0, |over| over.as_secs_f64() / length.max(1e-9));

@@ -212,6 +212,20 @@ fn a_good_run() {
 }
 
 #[test]
+fn a_machine_that_was_much_slower_than_at_its_best_is_told() {
+    for (nanos, told) in [([51_200, 52_224], false), ([51_200, 62_976], true)] {
+        let mut measured = Measurements::new();
+        for nanos in nanos {
+            measured.sample(Metric::MachinePace, nanos);
+        }
+        let mut run = run();
+        run.metrics.extend(measured.to_map());
+        let summary = summary(&run, &[], PLAIN);
+        assert_eq!(summary.contains("machine    12 % slower on average"), told, "{summary}");
+    }
+}
+
+#[test]
 fn a_bad_run_begins_with_what_is_bad() {
     let mut run = run();
     run.verdict = Verdict::Fail;

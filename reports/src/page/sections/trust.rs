@@ -5,7 +5,7 @@ use measure::record::{MetricRecord, RunRecord};
 use serde_json::Value;
 
 use crate::charts::letter;
-use crate::figures::{millis_text, thousands};
+use crate::figures::{millis_text, slower_than_at_best, thousands};
 use crate::run_files::RunFiles;
 
 /// Host, versions, noise floor, the generator's own doing, and what was sampled.
@@ -47,6 +47,12 @@ fn floor(run: &RunRecord) -> Markup {
             "Noise floor, just before the run: " (thousands(floor.frames_sent)) " frames of " (floor.devices)
             " devices to this host and back, without a gateway, took " (p99("response_latency"))
             " ms at p99, of which " (p99("send_lag")) " ms were the generator's own lag. Differences smaller than that are noise."
+        }
+        @if let Some(slower) = slower_than_at_best(run) {
+            p {
+                "The machine's pace: the same piece of arithmetic, timed 20 times a second, took " (format!("{slower:.0}"))
+                " % longer on average than at its best. Where that differs between runs, so does everything that is computed in them."
+            }
         }
     }
 }
