@@ -8,8 +8,8 @@
 //!
 //! Of a few tries, one right after the other, the fastest counts: a thread that others keep waiting is not slow. (Its
 //! own processor time would not do: what the kernel deducts from it for interrupts made some tries look a quarter
-//! faster than any can be.) One processor after the other is looked at, [`PERIOD`] apart, whatever their number: half
-//! a percent of one core.
+//! faster than any can be.) One processor after the other is looked at, whatever their number: half a percent of one
+//! core.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
