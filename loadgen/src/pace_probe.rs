@@ -6,7 +6,8 @@
 //! many of a core's units busy, which shows a neighbour best, and touches no memory, so that what the run itself
 //! does to caches does not show.
 //!
-//! Of a few tries, one right after the other, the fastest counts: a thread that others keep waiting is not slow. (Its
+//! Of a few tries, one right after the other, the fastest counts, and none that was preempted: a thread that others
+//! keep waiting is not slow. Where all were, as happens on a host that is full, the look says nothing. (The thread's
 //! own processor time would not do: what the kernel deducts from it for interrupts made some tries look a quarter
 //! faster than any can be.) One processor after the other is looked at, whatever their number: half a percent of one
 //! core.
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use measure::Metric;
 use measure::record::Measurements;
-use platform::{Clock, allowed_processors, stay_on};
+use platform::{Clock, allowed_processors, stay_on, times_preempted};
 
 use crate::schedule::PhaseTimes;
 
@@ -75,18 +76,25 @@ fn look_and_look_again(
             // One that was switched off meanwhile is looked at from where the thread is.
             let _ = stay_on(processor);
         }
-        let fastest = (0..TRIES).map(|_| {
-            let began = clock.now();
+        let fastest = fastest((0..TRIES).map(|_| {
+            let (before, began) = (times_preempted().ok(), clock.now());
             arithmetic();
-            clock.now().since(began)
-        });
-        let fastest = fastest.min().unwrap_or_default();
+            let took = clock.now().since(began);
+            (took, times_preempted().ok() != before)
+        }));
         let now = clock.now();
-        let nanos = u64::try_from(fastest.as_nanos()).unwrap_or(u64::MAX);
-        seen.entry(phases.phase_at(now)).or_default().sample(Metric::MachinePace, nanos);
+        if let Some(fastest) = fastest {
+            let nanos = u64::try_from(fastest.as_nanos()).unwrap_or(u64::MAX);
+            seen.entry(phases.phase_at(now)).or_default().sample(Metric::MachinePace, nanos);
+        }
         clock.sleep_until(now + PERIOD);
     }
     seen
+}
+
+/// The fastest of the tries, each with whether it was preempted; `None` where all were.
+fn fastest(tries: impl Iterator<Item = (Duration, bool)>) -> Option<Duration> {
+    tries.filter(|(_, preempted)| !preempted).map(|(took, _)| took).min()
 }
 
 /// The piece of work: eight chains of which none waits for another.
@@ -121,5 +129,13 @@ mod tests {
             let least = times.statistic(Statistic::Min).unwrap();
             assert!(times.count() > 0 && least > 0.0, "{least} ms");
         }
+    }
+
+    #[test]
+    fn a_try_that_was_preempted_says_nothing_of_the_machine() {
+        let us = Duration::from_micros;
+        assert_eq!(fastest([(us(95), false), (us(48), false)].into_iter()), Some(us(48)));
+        assert_eq!(fastest([(us(3000), true), (us(95), false)].into_iter()), Some(us(95)));
+        assert_eq!(fastest([(us(3000), true), (us(500), true)].into_iter()), None);
     }
 }

@@ -33,7 +33,7 @@ pub use poll::{Events, Poller, Waker};
 pub use ports::EphemeralPorts;
 pub use priority::{Priority, prioritise_thread};
 pub use process::{GoneError, ProcessSampler, Usage};
-pub use processors::{allowed_processors, stay_on};
+pub use processors::{allowed_processors, stay_on, times_preempted};
 pub use receive::{Datagram, MAX_BATCH, ReceiveBatch, Received};
 pub use tcp::listen_tcp;
 pub use threads::{ThreadCpu, thread_cpu_times};

@@ -1,8 +1,9 @@
-//! Which processors the calling thread may run on, and staying on one of them.
+//! Which processors the calling thread may run on, staying on one of them, and being taken off it.
 
 use std::io;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::Pid;
 
 /// The calling thread, as `sched_setaffinity` names it.
@@ -27,9 +28,19 @@ pub fn stay_on(processor: usize) -> io::Result<()> {
     Ok(sched_setaffinity(THIS_THREAD, &set)?)
 }
 
+/// How often the scheduler took the processor from the calling thread since it started, for another thread.
+///
+/// # Errors
+/// None in practice: the argument is valid.
+pub fn times_preempted() -> io::Result<i64> {
+    Ok(getrusage(UsageWho::RUSAGE_THREAD)?.involuntary_context_switches())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hint;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     #[test]
@@ -48,5 +59,29 @@ mod tests {
         if allowed.len() < CpuSet::count() {
             assert_eq!(nowhere.join().unwrap(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    #[test]
+    fn a_thread_that_shares_its_processor_with_a_busy_one_is_preempted() {
+        let done = AtomicBool::new(false);
+        let processor = allowed_processors().unwrap()[0];
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                stay_on(processor).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            });
+            let busy = scope.spawn(|| {
+                stay_on(processor).unwrap();
+                let before = times_preempted().unwrap();
+                // Ends when it happens: two that are busy take turns.
+                while times_preempted().unwrap() == before {
+                    hint::spin_loop();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            busy.join().unwrap();
+        });
     }
 }
